@@ -1,0 +1,1 @@
+"""Verdicts, history and policy become one intent. Pure."""

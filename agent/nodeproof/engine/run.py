@@ -1,0 +1,105 @@
+"""Judge facts by checks and policy. Deliberately not here: what follows from a verdict (`nodeproof.decide`)."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from nodeproof.check import CheckSpec
+from nodeproof.engine.worker import Reading, read_facts
+from nodeproof.errors import FactError
+from nodeproof.host import Host
+from nodeproof.policy.settings import CheckSettings, Settings
+from nodeproof.verdict import Status, Verdict, fail, named, skip, unknown
+
+
+class Result(NamedTuple):
+    """The verdict of one check in one pass, and how long the judging took."""
+
+    spec: CheckSpec
+    settings: CheckSettings
+    verdict: Verdict
+    seconds: float
+
+    @property
+    def remedy(self) -> str:
+        """The check's remedy with this node's parameters filled in."""
+        values = {n: p.default for n, p in self.spec.parameters.items()} | dict(self.settings.parameters)
+        words = {n: named(v) if isinstance(v, list | tuple) else v for n, v in values.items()}
+        return self.spec.remedy.format_map(_Known(words))
+
+
+class _Known(dict[str, object]):
+    """Leaves `{name}` in place where no parameter of that name is set."""
+
+    def __missing__(self, key: str) -> str:
+        return "{" + key + "}"
+
+
+class Pass(NamedTuple):
+    """All results, worst first, and what each fact cost."""
+
+    results: tuple[Result, ...]
+    readings: Mapping[type, Reading]
+
+    @property
+    def worst(self) -> Status:
+        return max((r.verdict.status for r in self.results), default=Status.OK)
+
+
+def run(host: Host, specs: Iterable[CheckSpec], settings: Settings) -> Pass:
+    """Read what the checks need, once each, and judge it within `settings.budget_s`."""
+    specs = tuple(specs)
+    wanted = [s for s in specs if _why_not(s, settings.of(s.id)) is None]
+    facts = tuple(dict.fromkeys(f for s in wanted for f in s.facts))
+    until_s = time.monotonic() + settings.budget_s
+    readings = read_facts(host, facts, deadline_s=settings.deadline_s, until_s=until_s)
+    results = [_result(s, settings.of(s.id), readings) for s in specs]
+    return Pass(tuple(sorted(results, key=lambda r: (-r.verdict.status, r.spec.id))), readings)
+
+
+def _result(spec: CheckSpec, settings: CheckSettings, readings: Mapping[type, Reading]) -> Result:
+    began = time.perf_counter()
+    verdict = judge(spec, settings, readings)
+    return Result(spec, settings, verdict, time.perf_counter() - began)
+
+
+def judge(spec: CheckSpec, settings: CheckSettings, readings: Mapping[type, Reading]) -> Verdict:
+    """Return the verdict of one check on facts that were read."""
+    if reason := _why_not(spec, settings):
+        return skip(reason)
+    values = [readings[f].value for f in spec.facts]
+    if errors := [v for v in values if isinstance(v, FactError)]:
+        return _of_errors(settings, errors)
+    try:
+        return spec.function(*values, **settings.parameters)
+    except FactError as error:  # a part of the fact that this check cannot do without
+        return _of_errors(settings, [error])
+    except Exception as error:  # noqa: BLE001  # a check's bug is an unknown, never a crash of the pass
+        return unknown(f"the check crashed: {type(error).__name__}: {error}")
+
+
+def _why_not(spec: CheckSpec, settings: CheckSettings) -> str | None:
+    """Return why this check is not run on this node, or None."""
+    if settings.on_fail == "ignore":
+        return f"switched off by policy ({settings.origin.get('on_fail', 'on_fail')})"
+    missing = [n for n, p in spec.parameters.items() if p.is_required and n not in settings.parameters]
+    if "claimed" in missing:
+        return f"policy claims no {spec.subject}"
+    return f"policy sets no {named(missing)}" if missing else None
+
+
+def _of_errors(settings: CheckSettings, errors: Sequence[FactError]) -> Verdict:
+    """Absent is a skip, unless claimed; whatever else kept us from knowing is unknown."""
+    for error in errors:
+        if error.kind == "denied":
+            return unknown(f"{error.source}: permission denied", source=error.source, kind=error.kind)
+        if error.kind != "absent":
+            return unknown(str(error), source=error.source, kind=error.kind)
+    absent = errors[0]
+    summary = f"{absent.source}: not there" + (f" ({absent.detail})" if absent.detail not in ("", "ENOENT") else "")
+    claimed = settings.parameters.get("claimed")
+    if claimed:
+        return fail(f"{summary}, but policy claims {claimed}", source=absent.source, kind=absent.kind)
+    if settings.if_absent == "fail":
+        return fail(f"{summary}, but policy expects it", source=absent.source, kind=absent.kind)
+    return skip(summary, source=absent.source, kind=absent.kind)

@@ -1,0 +1,161 @@
+"""Host: five questions that can be put to a machine, and what goes with every one of them.
+
+Deliberately not here: any meaning of what was read (`nodeproof.probes`).
+"""
+
+import errno
+import fnmatch
+import os
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from nodeproof.errors import FactError, Kind
+
+#: Largest file a probe may read, in bytes: sysfs and procfs answers are small, hostile ones are not.
+MAX_FILE_BYTES = 4 << 20
+
+HostCall = Callable[..., Any]
+"""A function below `nodeproof.host` (or a benchmark runner) that asks the machine by another way than
+a file: an ioctl, a netlink request, a library. Takes and returns JSON values; raises OSError or FactError."""
+
+_KINDS: dict[int, Kind] = {
+    errno.ENOENT: "absent",
+    errno.ENOTDIR: "absent",
+    errno.ENODEV: "absent",
+    errno.ENXIO: "absent",
+    errno.EOPNOTSUPP: "absent",
+    errno.EACCES: "denied",
+    errno.EPERM: "denied",
+    errno.ETIMEDOUT: "timed_out",
+}
+
+
+def fact_error(source: str, error: OSError) -> FactError:
+    """Return the FactError that an errno stands for; the detail is its symbolic name."""
+    number = error.errno or 0
+    return FactError(source, _KINDS.get(number, "failed"), errno.errorcode.get(number, "EIO"))
+
+
+class Machine(Protocol):
+    """What a Host needs below it: the live machine or a recording. Raises OSError or FactError."""
+
+    can_hang: bool
+
+    def read(self, path: str) -> bytes: ...
+    def glob(self, pattern: str) -> list[str]: ...
+    def link(self, path: str) -> str: ...
+    def call(self, function: HostCall, *args: Any) -> Any: ...
+
+
+class Live:
+    """The machine this process runs on. Any question may hang: ask from a worker."""
+
+    can_hang = True
+
+    def read(self, path: str) -> bytes:
+        with open(path, "rb") as file:
+            return file.read(MAX_FILE_BYTES)
+
+    def glob(self, pattern: str) -> list[str]:
+        return walk("", pattern)
+
+    def link(self, path: str) -> str:
+        return os.readlink(path)
+
+    def call(self, function: HostCall, *args: Any) -> Any:
+        return function(*args)
+
+
+class Host:
+    """Asks a machine and turns every errno into a FactError that names the source.
+
+    `touch`, if set, is told of every question before it is asked: the worker that runs a probe
+    leaves the name there for whoever finds the worker hanging. `hung` holds questions that
+    already hung in this pass; they are answered at once.
+    """
+
+    def __init__(self, machine: Machine | None = None) -> None:
+        self.machine: Machine = machine if machine is not None else Live()
+        self.touch: Callable[[str], None] = _nothing
+        self.hung: frozenset[str] = frozenset()
+
+    def text(self, path: str) -> str:
+        """Return the file's text, stripped. Undecodable bytes become U+FFFD."""
+        return self.data(path).decode(errors="replace").strip()
+
+    def data(self, path: str) -> bytes:
+        """Return the file's bytes, at most `MAX_FILE_BYTES`."""
+        return bytes(self._ask(path, self.machine.read, path))
+
+    def glob(self, pattern: str) -> list[str]:
+        """Return existing paths that match a shell pattern, numbers in numeric order (`cpu2` before `cpu10`).
+
+        Nothing found is an empty list; a directory that may not be listed raises FactError.
+        """
+        return sorted(self._ask(pattern, self.machine.glob, pattern), key=_natural)
+
+    def link(self, path: str) -> str:
+        """Return the target of a symbolic link, as it is written there."""
+        return str(self._ask(path, self.machine.link, path))
+
+    def call(self, function: HostCall, *args: Any) -> Any:
+        """Return what `function(*args)` answers on this machine: JSON values only."""
+        return self._ask(call_name(function, *args), self.machine.call, function, *args)
+
+    def _ask(self, name: str, ask: Callable[..., Any], *args: Any) -> Any:
+        if name in self.hung:
+            raise FactError(name, "timed_out")
+        self.touch(name)
+        try:
+            return ask(*args)
+        except OSError as error:
+            raise fact_error(name, error) from error
+
+
+def call_name(function: HostCall, *args: Any) -> str:
+    """Return how a call is named in findings and recordings, e.g. `statvfs /scratch`."""
+    return " ".join([function.__name__, *map(str, args)])
+
+
+def walk(root: str, pattern: str) -> list[str]:
+    """Return the paths below `root` that match an absolute `pattern`, without `root`.
+
+    Unlike `glob.glob`, a directory that exists but may not be listed raises PermissionError:
+    an empty answer would read as *absent*.
+    """
+    found = [""]
+    for part in pattern.strip("/").split("/"):
+        found = _descend(root, found, part)
+    return found
+
+
+def _descend(root: str, parents: list[str], part: str) -> list[str]:
+    if not any(c in part for c in "*?["):
+        return [f"{p}/{part}" for p in parents if os.path.lexists(f"{root}{p}/{part}")]
+    found = []
+    for parent in parents:
+        try:
+            names = os.listdir(f"{root}{parent}/")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        found += [f"{parent}/{name}" for name in fnmatch.filter(names, part)]
+    return found
+
+
+def _natural(path: str) -> list[tuple[str, int]]:
+    """Sort key: text by text, runs of digits by value."""
+    key: list[tuple[str, int]] = []
+    word = digits = ""
+    for c in path + "\0":
+        if "0" <= c <= "9":
+            digits += c
+            continue
+        if digits:
+            key.append((word, int(digits)))
+            word = digits = ""
+        word += c
+    return [*key, (word, -1)]
+
+
+def _nothing(name: str) -> None:
+    del name

@@ -1,0 +1,136 @@
+"""A machine that is read back: a recording, or any directory tree that mirrors `/`."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from nodeproof.errors import KINDS, FactError, RecordingError
+from nodeproof.host.base import MAX_FILE_BYTES, Host, HostCall, call_name, walk
+
+#: Name and version of the file that holds what a tree cannot: errors, links, calls.
+SIDECAR = "host.json"
+SCHEMA = "nodeproof.recording/1"
+
+#: Most that an archive may unpack to, in bytes and members: recordings come from other people.
+MAX_ARCHIVE_BYTES = 256 << 20
+MAX_ARCHIVE_MEMBERS = 200_000
+
+
+def open_host(root: str | Path = "/") -> Host:
+    """Return a Host for `/` (live), a recording or a directory tree that mirrors `/`.
+
+    Raises RecordingError if `root` is neither.
+    """
+    if str(root) == "/":
+        return Host()
+    path = Path(root)
+    if path.is_dir():
+        return Host(Replay(path))
+    if path.is_file():
+        return Host(Replay(_unpack(path)))
+    raise RecordingError(str(root), "no such recording: expected a directory or a .tar.gz")
+
+
+class Replay:
+    """Answers from a tree. A recording (a tree with `host.json`) knows what it was not asked.
+
+    In a recording, a path that is neither in the tree nor among the errors was never asked for:
+    that is `not_recorded`, not `absent`. In a plain tree, and in one whose `host.json` says
+    `"complete": true`, whatever is missing is absent.
+    """
+
+    can_hang = False
+
+    def __init__(self, root: Path) -> None:
+        self.root = os.path.realpath(root)
+        sidecar = self._sidecar()
+        self.is_recording = sidecar is not None and not sidecar.get("complete", False)
+        sidecar = sidecar or {}
+        self.errors: dict[str, list[str]] = sidecar.get("errors", {})
+        self.links: dict[str, str] = sidecar.get("links", {})
+        self.calls: dict[str, Any] = sidecar.get("calls", {})
+
+    def read(self, path: str) -> bytes:
+        self._raise_recorded(path)
+        real = self._inside(path)
+        if self.is_recording and not os.path.isfile(real):
+            raise FactError(path, "not_recorded")
+        with open(real, "rb") as file:
+            return file.read(MAX_FILE_BYTES)
+
+    def glob(self, pattern: str) -> list[str]:
+        self._raise_recorded(pattern)
+        return [p for p in walk(self.root, pattern) if p != f"/{SIDECAR}"]
+
+    def link(self, path: str) -> str:
+        if path in self.links:
+            return self.links[path]
+        self._raise_recorded(path)
+        if self.is_recording:
+            raise FactError(path, "not_recorded")
+        return os.readlink(os.path.join(self._inside(os.path.dirname(path)), os.path.basename(path)))
+
+    def call(self, function: HostCall, *args: Any) -> Any:
+        name = call_name(function, *args)
+        self._raise_recorded(name)
+        if name not in self.calls:
+            raise FactError(name, "not_recorded")
+        return self.calls[name]
+
+    def _raise_recorded(self, name: str) -> None:
+        if name in self.errors:
+            kind, detail = self.errors[name]
+            raise FactError(name, kind, detail)  # type: ignore[arg-type]  # checked in _sidecar
+
+    def _inside(self, path: str) -> str:
+        """Return where `path` lies in the tree; a link that leads out of the tree is refused."""
+        real = os.path.realpath(self.root + path)
+        if not (real + "/").startswith(self.root + "/"):
+            raise FactError(path, "denied", "a link that leads out of the recording")
+        return real
+
+    def _sidecar(self) -> dict[str, Any] | None:
+        file = os.path.join(self.root, SIDECAR)
+        try:
+            with open(file, "rb") as stream:
+                sidecar = json.load(stream)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise RecordingError(file, f"not readable as JSON: {error}") from error
+        _validate(file, sidecar)
+        return dict(sidecar)
+
+
+def _validate(file: str, sidecar: Any) -> None:
+    if not isinstance(sidecar, dict) or sidecar.get("schema") != SCHEMA:
+        raise RecordingError(file, f'key "schema": expected "{SCHEMA}"')
+    for key in ("errors", "links", "calls"):
+        if not isinstance(sidecar.get(key, {}), dict):
+            raise RecordingError(file, f'key "{key}": expected an object')
+    for name, error in sidecar.get("errors", {}).items():
+        if not (isinstance(error, list) and len(error) == 2 and error[0] in KINDS):
+            raise RecordingError(file, f'key "errors", "{name}": expected [kind, detail]')
+
+
+def _unpack(archive: Path) -> Path:
+    """Unpack a recording into a directory that is removed when the process ends."""
+    import atexit
+    import shutil
+    import tarfile
+    import tempfile
+
+    target = Path(tempfile.mkdtemp(prefix="nodeproof-replay-"))
+    atexit.register(shutil.rmtree, target, ignore_errors=True)
+    try:
+        with tarfile.open(archive) as tar:
+            members, total = 0, 0
+            for member in tar:
+                members, total = members + 1, total + member.size
+                if members > MAX_ARCHIVE_MEMBERS or total > MAX_ARCHIVE_BYTES:
+                    raise RecordingError(str(archive), "too large to be a recording of a node")
+                tar.extract(member, target, filter="data")
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise RecordingError(str(archive), f"not a recording: {error}") from error
+    return target

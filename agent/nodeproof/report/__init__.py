@@ -1,0 +1,1 @@
+"""A pass as text for people and as JSON for programs."""

@@ -1,0 +1,1 @@
+"""What must survive from one pass to the next."""

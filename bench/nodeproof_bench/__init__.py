@@ -1,0 +1,1 @@
+"""Micro-benchmarks: spawning, placement, results as facts, thresholds as checks."""

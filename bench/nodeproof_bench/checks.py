@@ -1,0 +1,1 @@
+"""Thresholds over benchmark results."""

@@ -1,0 +1,167 @@
+"""The worker against real hangs, crashes and slow readers: real child processes, real FIFOs."""
+
+import faulthandler
+import os
+import signal
+import time
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from nodeproof.engine.worker import read_facts
+from nodeproof.errors import FactError
+from nodeproof.host import Host
+from nodeproof.probes import fact
+
+
+def read(host: Host, *facts: type, deadline_s: float = 0.3, budget_s: float = 10.0) -> dict[type, object]:
+    until_s = time.monotonic() + budget_s
+    return {f: r.value for f, r in read_facts(host, facts, deadline_s=deadline_s, until_s=until_s).items()}
+
+
+FIFO = ""
+
+
+@fact("a FIFO that nobody writes")
+class Hanging(NamedTuple):
+    known: dict[str, str]
+    unread: list[str]
+
+    @classmethod
+    def read(cls, host: Host) -> Self:
+        known, unread = {}, []
+        for path in ("/proc/version", FIFO, "/proc/uptime"):
+            try:
+                known[path] = host.text(path)
+            except FactError as error:
+                unread.append(f"{error.source} {error.kind}")
+        return cls(known, unread)
+
+
+@fact("a FIFO that nobody writes")
+class HangingWhole(NamedTuple):
+    text: str
+
+    @classmethod
+    def read(cls, host: Host) -> Self:
+        return cls(host.text(FIFO))
+
+
+@fact("/proc/version")
+class Healthy(NamedTuple):
+    text: str
+
+    @classmethod
+    def read(cls, host: Host) -> Self:
+        return cls(host.text("/proc/version"))
+
+
+@fact("nothing")
+class Crashing(NamedTuple):
+    text: str
+
+    @classmethod
+    def read(cls, host: Host) -> Self:
+        text = host.text("/proc/version")
+        faulthandler.disable()  # pytest's; its report would look like a failure
+        os.kill(os.getpid(), signal.SIGSEGV)
+        return cls(text)
+
+
+@fact("nothing")
+class Buggy(NamedTuple):
+    text: str
+
+    @classmethod
+    def read(cls, host: Host) -> Self:
+        return cls(str(1 // len([])))
+
+
+@fact("nothing", isolated=True)
+class Spinning(NamedTuple):
+    text: str
+
+    @classmethod
+    def read(cls, host: Host) -> Self:
+        host.text("/proc/version")
+        while True:
+            pass
+
+
+def plant_fifo(tmp_path: Path) -> str:
+    global FIFO  # noqa: PLW0603
+    FIFO = str(tmp_path / "fifo")
+    os.mkfifo(FIFO)
+    return FIFO
+
+
+def test_a_hung_path_is_named_and_the_rest_of_the_fact_is_read(tmp_path: Path) -> None:
+    fifo = plant_fifo(tmp_path)
+
+    readings = read(Host(), Hanging, Healthy)
+
+    value = readings[Hanging]
+    assert isinstance(value, Hanging)
+    assert list(value.known) == ["/proc/version", "/proc/uptime"]
+    assert value.unread == [f"{fifo} timed_out"]
+    assert isinstance(readings[Healthy], Healthy)
+
+
+def test_a_fact_that_hangs_is_an_error_that_names_the_path(tmp_path: Path) -> None:
+    fifo = plant_fifo(tmp_path)
+
+    error = read(Host(), HangingWhole)[HangingWhole]
+
+    assert isinstance(error, FactError)
+    assert (error.source, error.kind) == (fifo, "timed_out")
+
+
+def test_the_budget_is_kept_whatever_hangs(tmp_path: Path) -> None:
+    plant_fifo(tmp_path)
+    began = time.monotonic()
+
+    error = read(Host(), HangingWhole, deadline_s=60, budget_s=0.5)[HangingWhole]
+
+    assert time.monotonic() - began < 2
+    assert isinstance(error, FactError)
+    assert error.detail == "no time left in this pass"
+
+
+def test_a_crash_loses_one_fact_and_names_the_signal() -> None:
+    readings = read(Host(), Crashing, Healthy)
+
+    error = readings[Crashing]
+    assert isinstance(error, FactError)
+    assert (error.kind, error.detail, error.source) == ("crashed", "SIGSEGV", "/proc/version")
+    assert isinstance(readings[Healthy], Healthy)
+
+
+def test_a_bug_in_a_probe_is_malformed_not_a_crash() -> None:
+    error = read(Host(), Buggy, Healthy)[Buggy]
+
+    assert isinstance(error, FactError)
+    assert error.kind == "malformed"
+    assert "ZeroDivisionError" in error.detail
+
+
+def test_a_probe_that_spins_is_stopped_and_holds_up_nobody() -> None:
+    readings = read(Host(), Spinning, Healthy, budget_s=20)
+
+    error = readings[Spinning]
+    assert isinstance(error, FactError)
+    assert error.kind == "timed_out"
+    assert isinstance(readings[Healthy], Healthy)
+
+
+def test_no_child_is_left_behind(tmp_path: Path) -> None:
+    plant_fifo(tmp_path)
+
+    read(Host(), HangingWhole, Crashing, Healthy, Spinning)
+
+    until_s = time.monotonic() + 5
+    while "R" in child_states() or "S" in child_states():
+        assert time.monotonic() < until_s
+
+
+def child_states() -> list[str]:
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in children]
