@@ -1,7 +1,9 @@
 """Plant a machine for a test: a tree of files, links and errors that a real Host then reads."""
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,4 +59,17 @@ def verdict_of(check_id: str, host: Host, *, if_absent: str = "skip", **paramete
     return judge(spec, settings, readings)
 
 
-__all__ = ["Files", "HostCall", "Machine", "plant", "verdict_of"]
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """Give up root for a while; an ordinary user stays as they are."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+__all__ = ["Files", "HostCall", "Machine", "as_nobody", "plant", "verdict_of"]

@@ -65,9 +65,20 @@ class CheckSpec(NamedTuple):
         lines = (self.function.__doc__ or "").strip().split("\n")[1:]
         return "\n".join(line.strip() for line in lines).strip()
 
+    def remedy_for(self, parameters: Mapping[str, object]) -> str:
+        """Return the remedy with parameters filled in; one that is not set stays as `{name}`."""
+        values = {n: p.default for n, p in self.parameters.items() if not p.is_required} | dict(parameters)
+        words = {n: named(v) if isinstance(v, list | tuple) else v for n, v in values.items()}
+        return self.remedy.format_map(_Unset(words))
+
     @property
     def sources(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(s for f in self.facts for s in FACTS[f].sources))
+
+
+class _Unset(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return "{" + key + "}"
 
 
 _REGISTRY: dict[str, CheckSpec] = {}

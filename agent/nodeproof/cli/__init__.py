@@ -1,1 +1,73 @@
-def main() -> None: ...
+"""The command line: one file per command, imported when it is used."""
+
+import importlib
+import sys
+
+import click
+
+from nodeproof import __version__
+from nodeproof.errors import NodeproofError
+from nodeproof.verdict import harmless
+
+#: Exit codes that every command shares; `nodeproof check` adds 1 (failed) and 3 (unknown).
+EXIT_USAGE = 2
+EXIT_UNKNOWN = 3
+EXIT_INTERRUPTED = 130
+
+_COMMANDS = {
+    "check": "Judge this node, or a recording of one.",
+    "explain": "Say what a check looks at, why, and what to do when it fails.",
+    "list": "List all checks.",
+    "policy": "Check, show, learn and describe policy.",
+    "record": "Record what the probes read, to replay it elsewhere.",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command when it is used: the prolog pays for `check` alone."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"nodeproof.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="nodeproof")
+def cli() -> None:
+    """Decide whether this node is fit to work."""
+
+
+def main() -> None:
+    """Run the command line and exit. An error of ours is one line; a bug is *unknown*, never a failed node."""
+    try:
+        sys.exit(cli.main(prog_name="nodeproof", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_USAGE)
+    except click.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except NodeproofError as error:
+        for line in str(error).splitlines():
+            click.echo(f"nodeproof: {harmless(line, 1000)}", err=True)
+        sys.exit(EXIT_USAGE)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone; a traceback at exit would help nobody
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception:  # noqa: BLE001  # the outermost boundary: exit 1 would say that the node failed
+        import traceback
+
+        traceback.print_exc()
+        sys.exit(EXIT_UNKNOWN)

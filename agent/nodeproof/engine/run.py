@@ -23,16 +23,7 @@ class Result(NamedTuple):
     @property
     def remedy(self) -> str:
         """The check's remedy with this node's parameters filled in."""
-        values = {n: p.default for n, p in self.spec.parameters.items()} | dict(self.settings.parameters)
-        words = {n: named(v) if isinstance(v, list | tuple) else v for n, v in values.items()}
-        return self.spec.remedy.format_map(_Known(words))
-
-
-class _Known(dict[str, object]):
-    """Leaves `{name}` in place where no parameter of that name is set."""
-
-    def __missing__(self, key: str) -> str:
-        return "{" + key + "}"
+        return self.spec.remedy_for(self.settings.parameters)
 
 
 class Pass(NamedTuple):

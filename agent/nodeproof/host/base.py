@@ -131,7 +131,7 @@ def walk(root: str, pattern: str) -> list[str]:
 
 def _descend(root: str, parents: list[str], part: str) -> list[str]:
     if not any(c in part for c in "*?["):
-        return [f"{p}/{part}" for p in parents if os.path.lexists(f"{root}{p}/{part}")]
+        return [f"{p}/{part}" for p in parents if _exists(f"{root}{p}/{part}")]
     found = []
     for parent in parents:
         try:
@@ -140,6 +140,15 @@ def _descend(root: str, parents: list[str], part: str) -> list[str]:
             continue
         found += [f"{parent}/{name}" for name in fnmatch.filter(names, part)]
     return found
+
+
+def _exists(path: str) -> bool:
+    """Like os.path.lexists, which takes *denied* for *absent*."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _natural(path: str) -> list[tuple[str, int]]:

@@ -1,0 +1,44 @@
+# make run: set up and health-check this node. make test: set up and run the tests.
+# make lint: every static check. make labs: real Slurm and real kernels in VMs (root).
+# make pass-time: where the milliseconds of a pass go. .ci/run calls lint, test and labs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := $(shell find native -type f -not -path '*/build/*')
+
+.PHONY: run test lint labs pass-time clean
+
+run: $(VENV)/.run
+	@$(BIN)/nodeproof check; echo "(exit code of nodeproof check: $$?)"
+
+test: $(VENV)/.dev
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run --Werror $$(find native -name '*.[ch]')
+	.ci/native-strict
+
+labs: $(VENV)/.dev
+	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs
+
+pass-time: $(VENV)/.dev
+	$(BIN)/python tests/performance/pass_time.py
+
+clean:
+	rm -rf $(VENV) build
+
+# Editable: new Python files are seen at once; C is rebuilt when it, or pyproject.toml, changes.
+$(VENV)/.run: pyproject.toml $(NATIVE)
+	.ci/venv "$(PYTHON)" $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(NATIVE)
+	.ci/venv "$(PYTHON)" $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.run

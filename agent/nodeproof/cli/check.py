@@ -1,0 +1,143 @@
+"""`nodeproof check`: one pass over this node or a recording, and what follows from it."""
+
+import fnmatch
+import time
+from collections.abc import Mapping, Sequence
+
+import click
+
+from nodeproof.check import TAGS, CheckSpec, registry
+from nodeproof.engine import Pass, run
+from nodeproof.engine.worker import read_facts
+from nodeproof.errors import FactError, PolicyError
+from nodeproof.host import Host, open_host
+from nodeproof.policy import load_settings, with_overrides
+from nodeproof.policy.settings import Settings
+from nodeproof.probes.identity import Identity
+from nodeproof.report.document import Context, as_json, exit_code
+
+PROFILES = ("prolog", "healthcheck", "boot")
+
+#: How long reading the node's identity may take, before policy says how long anything may take.
+_IDENTITY_S = 5.0
+
+
+@click.command("check")
+@click.argument("patterns", metavar="[ID]...", nargs=-1)
+@click.option("--profile", type=click.Choice(PROFILES), help="Only the checks of this occasion.")
+@click.option("--tag", "tags", multiple=True, type=click.Choice(sorted(TAGS)), help="Only checks with this tag.")
+@click.option(
+    "--root", default="/", show_default=True, help="A recording or a tree that mirrors /, instead of this node."
+)
+@click.option("--policy", "policy_directory", help="Directory of policy files.  [default: /etc/nodeproof/policy.d]")
+@click.option(
+    "-p", "overrides", multiple=True, metavar="ID.PARAMETER=VALUE", help="Set a check's parameter for this run."
+)
+@click.option("--act", is_flag=True, help="Drain or resume this node in Slurm, as policy says.")
+@click.option("--state-dir", help="Where to keep what must outlive a pass.")
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
+@click.option("-v", "--verbose", "is_verbose", is_flag=True, help="One line for each skipped check, too.")
+@click.option("--trace", "is_traced", is_flag=True, help="Say on standard error where the time went.")
+def command(  # noqa: PLR0913  # one parameter for each option
+    patterns: tuple[str, ...],
+    profile: str | None,
+    tags: tuple[str, ...],
+    root: str,
+    policy_directory: str | None,
+    overrides: tuple[str, ...],
+    act: bool,
+    state_dir: str | None,
+    is_json: bool,
+    is_verbose: bool,
+    is_traced: bool,
+) -> int:
+    """Judge this node, or a recording of one.
+
+    Without --profile, --tag or an ID (a pattern such as 'cpu.*'), every check runs that does not measure.
+
+    Exit code: 0 nothing failed and nothing is unknown, 1 something failed, 2 usage or policy error,
+    3 nothing failed but something is unknown.
+    """
+    clock = _Stopwatch()
+    if act and root != "/":
+        raise click.UsageError("--act works on this node only, not on --root")
+    specs = registry()
+    selected = select(specs, patterns, {*tags, *filter(None, [profile])})
+    clock.lap("imports")
+    host = open_host(root)
+    identity = _identity(host)
+    settings, warnings = load_settings(policy_directory, identity, specs)
+    settings = with_overrides(settings, overrides, specs)
+    clock.lap("policy")
+    outcome = run(host, selected, settings)
+    clock.lap("probes and checks")
+    action = _act(outcome, settings, identity.host_name, state_dir) if act else None
+    context = Context(identity.host_name, profile or ",".join(tags) or "default", settings, warnings, action)
+    _print(outcome, context, is_json=is_json, is_verbose=is_verbose, seconds=clock.total_s())
+    clock.lap("report")
+    if is_traced:
+        from nodeproof.report import trace
+
+        trace.write(outcome, clock.laps)
+    return exit_code(outcome.worst)
+
+
+def select(specs: Mapping[str, CheckSpec], patterns: Sequence[str], tags: set[str]) -> list[CheckSpec]:
+    """Return the checks that a user asked for; a pattern that matches nothing is a mistake."""
+    chosen = list(specs.values())
+    for pattern in patterns:
+        if not fnmatch.filter(specs, pattern):
+            raise click.BadParameter(f"no check matches {pattern!r}; see `nodeproof list`", param_hint="ID")
+    if patterns:
+        chosen = [s for s in chosen if any(fnmatch.fnmatchcase(s.id, p) for p in patterns)]
+    if tags:
+        return [s for s in chosen if tags & s.tags]
+    return chosen if patterns else [s for s in chosen if "bench" not in s.tags]
+
+
+def _identity(host: Host) -> Identity:
+    until_s = time.monotonic() + 2 * _IDENTITY_S
+    value = read_facts(host, [Identity], deadline_s=_IDENTITY_S, until_s=until_s)[Identity].value
+    if isinstance(value, FactError):
+        raise PolicyError(value.source, "host name", f"cannot tell which node this is: {value}")
+    return value  # type: ignore[no-any-return]  # Reading.value is Any
+
+
+def _act(outcome: Pass, settings: Settings, host_name: str, state_dir: str | None) -> Mapping[str, object]:
+    from nodeproof.cli.act import act
+
+    return act(outcome, settings, host_name, state_dir, lambda line: click.echo(f"nodeproof: {line}", err=True))
+
+
+def _print(outcome: Pass, context: Context, *, is_json: bool, is_verbose: bool, seconds: float) -> None:
+    if is_json:
+        click.echo(as_json(outcome, context))
+        return
+    from nodeproof.report import human
+
+    human.write(human.rows(outcome, context, is_verbose=is_verbose, seconds=seconds))
+
+
+class _Stopwatch:
+    """Seconds by stage, from the start of the process."""
+
+    def __init__(self) -> None:
+        self.laps = {"start-up": _process_age_s()}
+        self._began_s = self._last_s = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now_s = time.perf_counter()
+        self.laps[stage] = now_s - self._last_s
+        self._last_s = now_s
+
+    def total_s(self) -> float:
+        return self.laps["start-up"] + time.perf_counter() - self._began_s
+
+
+def _process_age_s() -> float:
+    """Return how long ago this process was started, to the 10 ms that the kernel tells (proc(5), stat)."""
+    import os
+
+    with open("/proc/self/stat", "rb") as file:
+        started_ticks = int(file.read().rpartition(b")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK")

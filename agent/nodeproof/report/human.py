@@ -1,0 +1,99 @@
+"""A pass for people: worst first, one line a finding, the remedy under each failure, a summary line."""
+
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from nodeproof.engine import Pass, Result
+from nodeproof.report.document import Context, counts
+from nodeproof.verdict import Status
+
+_STYLES = {
+    Status.OK: "green",
+    Status.SKIP: "dim",
+    Status.WARN: "yellow",
+    Status.UNKNOWN: "magenta",
+    Status.FAIL: "bold red",
+}
+_WORDS = {
+    Status.FAIL: "failed",
+    Status.UNKNOWN: "unknown",
+    Status.WARN: "warned",
+    Status.SKIP: "skipped",
+    Status.OK: "ok",
+}
+
+
+class Row(NamedTuple):
+    """One line of the report: a mark, a name, a sentence; `style` is for terminals."""
+
+    mark: str
+    name: str
+    text: str
+    style: str = ""
+
+
+def rows(outcome: Pass, context: Context, *, is_verbose: bool, seconds: float) -> Iterator[Row]:
+    """Yield the report's lines. Skipped checks share a line per reason unless verbose."""
+    for result in outcome.results:
+        status = result.verdict.status
+        if status != Status.SKIP or is_verbose:
+            yield Row(status.word, result.spec.id, result.verdict.summary, _STYLES[status])
+        if status in (Status.FAIL, Status.WARN):
+            yield Row("", "", f"→ {result.remedy}")
+    if not is_verbose:
+        yield from _skipped([r for r in outcome.results if r.verdict.status == Status.SKIP])
+    for warning in context.warnings:
+        yield Row("warning", "", warning, "yellow")
+    if context.action is not None:
+        yield Row("action", "", str(context.action.get("summary", "")), "bold")
+    yield Row("", "", "")
+    yield Row("", "", _summary(outcome, context, seconds), "bold")
+
+
+def _skipped(results: list[Result]) -> Iterator[Row]:
+    """Yield one line for each kind of reason: what policy leaves open, what the node does not have."""
+    reasons: dict[str, list[str]] = {}
+    for result in results:
+        summary = result.verdict.summary
+        reason = "not in policy" if summary.startswith("policy ") else "not there"
+        reasons.setdefault("switched off" if summary.startswith("switched off") else reason, []).append(result.spec.id)
+    for reason, ids in sorted(reasons.items()):
+        yield Row("skip", f"{len(ids)} {reason}", ", ".join(sorted(ids)), "dim")
+
+
+def _summary(outcome: Pass, context: Context, seconds: float) -> str:
+    parts = [f"{n} {_WORDS[Status[word.upper()]]}" for word, n in counts(outcome).items() if n]
+    classes = ", ".join(context.settings.classes) or "no class"
+    verdict = {Status.FAIL: "not fit to work", Status.UNKNOWN: "could not tell everything"}.get(
+        outcome.worst, "fit to work"
+    )
+    return f"{context.host_name}: {verdict}: {', '.join(parts)} in {seconds:.2f} s ({context.settings.mode}, {classes})"
+
+
+def write(lines: Iterator[Row]) -> None:
+    """Print rows: in colour and wrapped to the width on a terminal, plain elsewhere."""
+    if sys.stdout.isatty():
+        _write_terminal(lines)
+        return
+    for row in lines:
+        if row.name:
+            print(f"{row.mark:<8} {row.name:<28} {row.text}")
+        else:
+            print(f"{row.mark + ' ' if row.mark else ''}{'         ' if row.text.startswith('→') else ''}{row.text}")
+
+
+def _write_terminal(lines: Iterator[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table.grid(padding=(0, 1))
+    for row in lines:
+        if row.name or row.text.startswith("→"):
+            table.add_row(Text(row.mark, style=row.style), row.name, Text(row.text))
+            continue
+        console.print(table)
+        table = Table.grid(padding=(0, 1))
+        console.print(Text(f"{row.mark} {row.text}".strip(), style=row.style))
