@@ -63,6 +63,8 @@ def test_what_was_never_asked_is_not_absent(tmp_path: Path) -> None:
     assert kind_of(host, "/proc") == "not_recorded"
     with pytest.raises(FactError, match="not recorded"):
         host.call(answer, "x")
+    with pytest.raises(FactError, match="not recorded"):
+        host.glob("/proc/*")
 
 
 def test_a_plain_tree_is_a_machine_too(tmp_path: Path) -> None:

@@ -120,8 +120,8 @@ class _Worker:
             reading, notes = pickle.loads(self._buffer[4:end])  # noqa: S301  # from our own child
             self._buffer = self._buffer[end:]
             self.readings[self.missing.pop(0)] = reading
-            if notes is not None:
-                self._recorder().notes.add(notes)
+            if notes is not None and isinstance(self.host.machine, Recorder):
+                self.host.machine.notes.add(notes)
         if not self.missing:
             self.abandon()
         elif not chunk:
@@ -130,6 +130,7 @@ class _Worker:
     def _crashed(self) -> None:
         asked, status = self._asked(), self.abandon()
         ended = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit {status >> 8}"
+        self._note(asked, FactError(asked, "crashed", ended))
         self._fail(FactError(asked or self.missing[0].__name__, "crashed", ended))
         self._start()
 
@@ -144,8 +145,7 @@ class _Worker:
             self._fail(error)
         else:
             self.hung.add(asked)
-            if isinstance(self.host.machine, Recorder):
-                self._recorder().notes.add_error(asked, FactError(asked, "timed_out"))
+            self._note(asked, FactError(asked, "timed_out"))
         self._start()
 
     def give_up(self, why: str) -> None:
@@ -161,9 +161,10 @@ class _Worker:
     def _asked(self) -> str:
         return self._page[10 : 10 + int.from_bytes(self._page[8:10], "little")].decode(errors="replace")
 
-    def _recorder(self) -> Recorder:
-        assert isinstance(self.host.machine, Recorder)
-        return self.host.machine
+    def _note(self, asked: str, error: FactError) -> None:
+        """Record what only the parent saw: the child that asked has not lived to tell."""
+        if asked and isinstance(self.host.machine, Recorder):
+            self.host.machine.notes.add_error(asked, error)
 
     def abandon(self) -> int:
         """Kill the child and return its wait status, or 0 if it does not die (D state): never waits for it."""

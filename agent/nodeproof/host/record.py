@@ -11,10 +11,11 @@ from nodeproof.host.replay import SCHEMA, SIDECAR
 
 
 class Notes:
-    """Questions and answers: what a recording holds. `found` are the paths that globs matched."""
+    """Questions and answers: what a recording holds. `found` are the paths that `globs` matched."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.globs: set[str] = set()
         self.found: set[str] = set()
         self.links: dict[str, str] = {}
         self.errors: dict[str, list[str]] = {}
@@ -22,6 +23,7 @@ class Notes:
 
     def add(self, other: "Notes") -> None:
         self.files |= other.files
+        self.globs |= other.globs
         self.found |= other.found
         self.links |= other.links
         self.errors |= other.errors
@@ -32,7 +34,13 @@ class Notes:
 
     def sidecar(self) -> bytes:
         """Return `host.json`: what a tree cannot hold."""
-        content = {"schema": SCHEMA, "errors": self.errors, "links": self.links, "calls": self.calls}
+        content = {
+            "schema": SCHEMA,
+            "globs": sorted(self.globs),
+            "errors": self.errors,
+            "links": self.links,
+            "calls": self.calls,
+        }
         return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"
 
 
@@ -50,6 +58,7 @@ class Recorder:
 
     def glob(self, pattern: str) -> list[str]:
         found: list[str] = self._noted(pattern, self.machine.glob, pattern)
+        self.notes.globs.add(pattern)
         self.notes.found.update(found)
         return found
 

@@ -35,7 +35,7 @@ def open_host(root: str | Path = "/") -> Host:
 class Replay:
     """Answers from a tree. A recording (a tree with `host.json`) knows what it was not asked.
 
-    In a recording, a path that is neither in the tree nor among the errors was never asked for:
+    In a recording, what is neither in the tree nor in `host.json` was never asked for:
     that is `not_recorded`, not `absent`. In a plain tree, and in one whose `host.json` says
     `"complete": true`, whatever is missing is absent.
     """
@@ -47,6 +47,7 @@ class Replay:
         sidecar = self._sidecar()
         self.is_recording = sidecar is not None and not sidecar.get("complete", False)
         sidecar = sidecar or {}
+        self.globs: list[str] = sidecar.get("globs", [])
         self.errors: dict[str, list[str]] = sidecar.get("errors", {})
         self.links: dict[str, str] = sidecar.get("links", {})
         self.calls: dict[str, Any] = sidecar.get("calls", {})
@@ -61,6 +62,8 @@ class Replay:
 
     def glob(self, pattern: str) -> list[str]:
         self._raise_recorded(pattern)
+        if self.is_recording and pattern not in self.globs:
+            raise FactError(pattern, "not_recorded")
         return [p for p in walk(self.root, pattern) if p != f"/{SIDECAR}"]
 
     def link(self, path: str) -> str:
@@ -106,6 +109,8 @@ class Replay:
 def _validate(file: str, sidecar: Any) -> None:
     if not isinstance(sidecar, dict) or sidecar.get("schema") != SCHEMA:
         raise RecordingError(file, f'key "schema": expected "{SCHEMA}"')
+    if not isinstance(sidecar.get("globs", []), list):
+        raise RecordingError(file, 'key "globs": expected a list')
     for key in ("errors", "links", "calls"):
         if not isinstance(sidecar.get(key, {}), dict):
             raise RecordingError(file, f'key "{key}": expected an object')

@@ -56,6 +56,7 @@ def scrub(notes: Notes) -> None:
         return text
 
     notes.files = {clean(p): _clean_file(p, c, clean, words) for p, c in notes.files.items()}
+    notes.globs = {clean(p) for p in notes.globs}
     notes.found = {clean(p) for p in notes.found}
     notes.links = {clean(p): clean(t) for p, t in notes.links.items()}
     notes.errors = {clean(n): [kind, clean(detail)] for n, (kind, detail) in notes.errors.items()}

@@ -1,0 +1,49 @@
+"""Judge the GPU checks in a pass of the real engine: sysfs from a planted tree, NVML asked live.
+
+A program of its own because the loader reads LD_LIBRARY_PATH only when a process starts.
+Usage: judge.py ROOT DEADLINE_S '{"gpu.count": {"claimed": 8}, …}'; prints the verdicts as JSON, and those of the
+recording that the pass left in ROOT/recording.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from nodeproof.check import registry
+from nodeproof.engine.run import run
+from nodeproof.host import Host, HostCall, open_host
+from nodeproof.host.record import Recorder, write
+from nodeproof.host.replay import Replay
+from nodeproof.policy.settings import CheckSettings, Settings
+
+
+class PlantedFiles(Replay):
+    """Files from a tree, calls from this machine."""
+
+    can_hang = True
+
+    def call(self, function: HostCall, *args: Any) -> Any:
+        return function(*args)
+
+
+def main(root: str, deadline_s: str, wanted: str) -> None:
+    parameters = json.loads(wanted)
+    checks = {check_id: CheckSettings(parameters=values) for check_id, values in parameters.items()}
+    settings = Settings(deadline_s=float(deadline_s), checks=checks)
+    recorder, recording = Recorder(PlantedFiles(Path(root))), Path(root, "recording")
+    live = verdicts(Host(recorder), settings)
+    shutil.rmtree(recording, ignore_errors=True)
+    write(recorder.notes, recording)
+    print(json.dumps([live, verdicts(open_host(recording), settings)]))
+
+
+def verdicts(host: Host, settings: Settings) -> dict[str, list[str]]:
+    specs = [spec for check_id, spec in registry().items() if check_id in settings.checks]
+    results = run(host, specs, settings).results
+    return {r.spec.id: [r.verdict.status.word, r.verdict.summary] for r in results}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
