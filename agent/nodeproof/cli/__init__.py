@@ -1,6 +1,7 @@
 """The command line: one file per command, imported when it is used."""
 
 import importlib
+import os
 import sys
 
 import click
@@ -52,22 +53,31 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit. An error of ours is one line; a bug is *unknown*, never a failed node."""
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        sys.exit(cli.main(prog_name="nodeproof", standalone_mode=False) or 0)
+        code = int(cli.main(prog_name="nodeproof", standalone_mode=False) or 0)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        sys.exit(EXIT_USAGE)
+        return EXIT_USAGE
     except click.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
     except NodeproofError as error:
         for line in str(error).splitlines():
             click.echo(f"nodeproof: {harmless(line, 1000)}", err=True)
-        sys.exit(EXIT_USAGE)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone; a traceback at exit would help nobody
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_USAGE
+    except OSError as error:  # facts and files have errors of their own: this is the report's way out
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail once more at exit
+        if isinstance(error, BrokenPipeError):
+            return EXIT_INTERRUPTED
+        click.echo(f"nodeproof: cannot write: {error}", err=True)
+        return EXIT_UNKNOWN
     except Exception:  # noqa: BLE001  # the outermost boundary: exit 1 would say that the node failed
         import traceback
 
         traceback.print_exc()
-        sys.exit(EXIT_UNKNOWN)
+        return EXIT_UNKNOWN
+    return code

@@ -13,6 +13,7 @@ from nodeproof.errors import FactError, Kind
 
 #: Largest file a probe may read, in bytes: sysfs and procfs answers are small, hostile ones are not.
 MAX_FILE_BYTES = 4 << 20
+_CHUNK_BYTES = 1 << 16
 
 HostCall = Callable[..., Any]
 """A function below `nodeproof.host` (or a benchmark runner) that asks the machine by another way than
@@ -53,8 +54,7 @@ class Live:
     can_hang = True
 
     def read(self, path: str) -> bytes:
-        with open(path, "rb") as file:
-            return file.read(MAX_FILE_BYTES)
+        return read_bounded(path)
 
     def glob(self, pattern: str) -> list[str]:
         return walk("", pattern)
@@ -115,6 +115,20 @@ class Host:
 def call_name(function: HostCall, *args: Any) -> str:
     """Return how a call is named in findings and recordings, e.g. `statvfs /scratch`."""
     return " ".join([function.__name__, *map(str, args)])
+
+
+def read_bounded(path: str) -> bytes:
+    """Return at most `MAX_FILE_BYTES` of a file, in small reads: procfs answers a large one with ENOMEM."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = chunk = os.read(descriptor, _CHUNK_BYTES)
+        # a short read is the end of a sysfs attribute, but not of every procfs file
+        while chunk and len(content) < MAX_FILE_BYTES:
+            chunk = os.read(descriptor, _CHUNK_BYTES)
+            content += chunk
+        return content[:MAX_FILE_BYTES]
+    finally:
+        os.close(descriptor)
 
 
 def walk(root: str, pattern: str) -> list[str]:

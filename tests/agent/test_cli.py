@@ -1,0 +1,224 @@
+"""The command line as a user meets it: whole processes, real exit codes, text that ends up on a terminal."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from nodeproof.check import registry
+from nodeproof.cli import check
+from nodeproof.report import document
+from support import as_nobody
+
+SCHEMA = json.loads((Path(document.__file__).parent / "report.schema.json").read_text())
+
+CPU = "sys/devices/system/cpu"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def nodeproof(tmp_path: Path) -> Run:
+    """Run `python -I -m nodeproof …` with a cache of its own."""
+
+    def run(*argv: object) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        command = [sys.executable, "-I", "-m", "nodeproof", *map(str, argv)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+
+    return run
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Path:
+    """Plant a small tree that mirrors /, as `cp -r` would make it: two CPUs, one of them in powersave."""
+    root = tmp_path / "node"
+    for cpu, governor in enumerate(["performance", "powersave"]):
+        d = root / CPU / f"cpu{cpu}/cpufreq"
+        d.mkdir(parents=True)
+        (d / "scaling_governor").write_text(f"{governor}\n")
+        (d / "scaling_driver").write_text("acpi-cpufreq\n")
+        (d / "scaling_max_freq").write_text("2000000\n")
+        (d / "cpuinfo_max_freq").write_text("2000000\n")
+    return root
+
+
+def status_of(report: str, check_id: str) -> str:
+    return str(next(r["status"] for r in json.loads(report)["results"] if r["id"] == check_id))
+
+
+def test_a_finding_is_one_line_with_its_remedy_and_exit_1(nodeproof: Run, node: Path) -> None:
+    done = nodeproof("check", "--root", node, "cpu.governor")
+
+    assert done.returncode == 1
+    first, second, *_ = done.stdout.splitlines()
+    assert first.startswith("fail     cpu.governor                 1 of 2 CPUs use governor powersave")
+    assert second.strip().startswith("→ Run `cpupower frequency-set -g performance`")
+    assert "not fit to work: 1 failed" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_a_terminal_gets_colour(node: Path) -> None:
+    parent, child = pty.openpty()
+    command = [sys.executable, "-I", "-m", "nodeproof", "check", "--root", str(node), "cpu.governor"]
+    done = subprocess.run(command, stdout=child, env={"TERM": "xterm-256color", "HOME": "/"}, check=False, timeout=60)
+    os.close(child)
+    shown = os.read(parent, 1 << 16).decode()
+    os.close(parent)
+
+    assert done.returncode == 1
+    assert "\x1b[1;31mfail" in shown
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (["cpu.governor", "-p", "cpu.governor.required=powersave"], 1),
+        (["cpu.clocksource"], 0),
+        (["cpu.frequency_limits"], 0),
+        (["kernel.sysctl"], 0),
+    ],
+)
+def test_exit_codes(nodeproof: Run, node: Path, argv: list[str], code: int) -> None:
+    assert nodeproof("check", "--root", node, *argv).returncode == code
+
+
+def test_unknown_is_exit_3(nodeproof: Run, node: Path) -> None:
+    (node / CPU / "cpu1/cpufreq/scaling_max_freq").write_text("fast")
+
+    done = nodeproof("check", "--root", node, "cpu.governor")
+
+    assert done.returncode == 3
+    assert done.stdout.startswith("unknown  cpu.governor")
+
+
+def test_json_follows_its_published_schema(nodeproof: Run, node: Path) -> None:
+    done = nodeproof("check", "--root", node, "--json")
+
+    report = json.loads(done.stdout)
+    jsonschema.validate(report, SCHEMA)
+    assert report["exit_code"] == done.returncode == 1
+    assert status_of(done.stdout, "cpu.governor") == "fail"
+
+
+@pytest.mark.parametrize("name", ["recording", "recording.tar.gz"])
+def test_a_recording_of_this_machine_gives_the_same_report_byte_for_byte(
+    nodeproof: Run, tmp_path: Path, name: str
+) -> None:
+    recorded = nodeproof("record", tmp_path / name)
+    first = nodeproof("check", "--root", tmp_path / name, "--json")
+    again = nodeproof("record", tmp_path / "again.tar.gz", "--root", tmp_path / name)
+    second = nodeproof("check", "--root", tmp_path / "again.tar.gz", "--json")
+    live = nodeproof("check", "--json")
+
+    assert recorded.returncode == again.returncode == 0
+    assert first.stdout == second.stdout
+    assert statuses(first.stdout) == statuses(live.stdout)
+
+
+def statuses(report: str) -> dict[str, str]:
+    return {r["id"]: r["status"] for r in json.loads(report)["results"]}
+
+
+def test_a_scrubbed_recording_comes_to_the_same_verdicts(nodeproof: Run, tmp_path: Path) -> None:
+    nodeproof("record", tmp_path / "plain")
+    scrubbed = nodeproof("record", tmp_path / "scrubbed", "--root", tmp_path / "plain", "--scrub")
+
+    assert scrubbed.returncode == 0
+    plain = nodeproof("check", "--root", tmp_path / "plain", "--json")
+    assert statuses(plain.stdout) == statuses(nodeproof("check", "--root", tmp_path / "scrubbed", "--json").stdout)
+
+
+def test_an_ordinary_user_is_told_what_they_may_not_read(tmp_path: Path, node: Path) -> None:
+    (node / CPU / "cpu0/cpufreq/scaling_governor").chmod(0)
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    registry()
+
+    with as_nobody():
+        done = CliRunner().invoke(check.command, ["--root", str(node), "cpu.governor"], standalone_mode=False)
+
+    assert done.return_value == 3
+    assert f"{CPU}/cpu0/cpufreq/scaling_governor: permission denied" in done.output
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["check", "--root", "/no/such"], "nodeproof: /no/such: no such recording"),
+        (["check", "cpu.governer"], "no check matches 'cpu.governer'"),
+        (["check", "--act", "--root", "."], "--act works on this node only"),
+        (["check", "-p", "cpu.governor.require=x"], "required"),
+        (["check", "--policy", "/no/such"], "/no/such: no such directory"),
+        (["explain", "cpu.governer"], "did you mean 'cpu.governor'?"),
+        (["record", "/no/such/out.tar.gz"], "/no/such/out.tar.gz: cannot write"),
+        (["chekc"], "No such command 'chekc'"),
+    ],
+)
+def test_wrong_use_is_one_clear_error_and_exit_2(nodeproof: Run, argv: list[str], expected: str) -> None:
+    done = nodeproof(*argv)
+
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_policy_key_is_one_line_with_the_right_name(nodeproof: Run, tmp_path: Path) -> None:
+    directory = tmp_path / "policy.d"
+    directory.mkdir(mode=0o755)
+    (directory / "10-site.toml").write_text('mode = "observe"\n\n[check.cpu.governor]\nrequierd = "performance"\n')
+
+    for command in (["policy", "check", directory], ["check", "--policy", directory]):
+        done = nodeproof(*command)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert "10-site.toml:4: check.cpu.governor.requierd" in line
+        assert '"required"' in line
+
+
+def test_profiles_select_by_tag(nodeproof: Run, node: Path) -> None:
+    prolog, boot = (nodeproof("check", "--root", node, "--profile", p, "--json").stdout for p in ("prolog", "boot"))
+
+    assert set(statuses(prolog)) < set(statuses(boot))
+    assert "memory.triad" not in statuses(nodeproof("check", "--root", node, "--json").stdout)
+    assert "memory.triad" in statuses(boot)
+
+
+def test_trace_says_where_the_time_went(nodeproof: Run, node: Path) -> None:
+    trace = nodeproof("check", "--root", node, "cpu.governor", "--trace").stderr
+
+    for word in ("stage  probes and checks", "stage  imports", "fact   CpuFrequency", "check  cpu.governor"):
+        assert word in trace
+
+
+def test_the_fast_path_stays_light(node: Path) -> None:
+    code = (
+        "import sys; sys.argv[1:] = ['check', '--json', '--root', sys.argv[1]]\n"
+        "from nodeproof.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'pydantic', 'httpx', 'numpy', 'rich', 'ClusterShell', 'pynvml', 'psutil', 'tomllib'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(node)], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stderr == "[]\n"
+
+
+def test_a_full_disk_is_one_error(nodeproof: Run) -> None:
+    command = [sys.executable, "-I", "-m", "nodeproof", "list"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+
+    assert done.returncode == 3
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
