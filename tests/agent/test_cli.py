@@ -3,10 +3,13 @@
 import json
 import os
 import pty
+import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -28,10 +31,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def nodeproof(tmp_path: Path) -> Run:
     """Run `python -I -m nodeproof …` with a cache of its own."""
 
-    def run(*argv: object) -> subprocess.CompletedProcess[str]:
+    def run(*argv: object, **more: Any) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
         command = [sys.executable, "-I", "-m", "nodeproof", *map(str, argv)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60, **more)
 
     return run
 
@@ -222,3 +225,18 @@ def test_a_full_disk_is_one_error(nodeproof: Run) -> None:
     assert done.returncode == 3
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["out.tar.gz", "out"])
+def test_a_recording_that_finds_no_room_leaves_nothing_behind(nodeproof: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / "into").mkdir()
+
+    def no_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    done = nodeproof("record", tmp_path / "into" / name, preexec_fn=no_room)
+
+    assert done.returncode == 2
+    assert f"{name}: cannot write: File too large" in done.stderr
+    assert list((tmp_path / "into").iterdir()) == []

@@ -10,8 +10,9 @@ import pytest
 
 from nodeproof.errors import FactError, RecordingError
 from nodeproof.host import Host, open_host
+from nodeproof.host.archive import write
 from nodeproof.host.base import Live
-from nodeproof.host.record import Recorder, write
+from nodeproof.host.record import Recorder
 from support import Machine, as_nobody
 
 

@@ -38,7 +38,7 @@ _IDENTITY_S = 5.0
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
 @click.option("-v", "--verbose", "is_verbose", is_flag=True, help="One line for each skipped check, too.")
 @click.option("--trace", "is_traced", is_flag=True, help="Say on standard error where the time went.")
-def command(  # noqa: PLR0913  # one parameter for each option
+def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
     patterns: tuple[str, ...],
     profile: str | None,
     tags: tuple[str, ...],

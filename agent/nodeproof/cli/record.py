@@ -9,7 +9,8 @@ from nodeproof.check import registry
 from nodeproof.engine.worker import read_facts
 from nodeproof.errors import FactError
 from nodeproof.host import Host, open_host
-from nodeproof.host.record import Recorder, write
+from nodeproof.host.archive import write
+from nodeproof.host.record import Recorder
 from nodeproof.probes.identity import Identity
 
 
@@ -20,7 +21,7 @@ from nodeproof.probes.identity import Identity
 @click.option("--bench", "with_bench", is_flag=True, help="Run the benchmarks, too, and record their results.")
 @click.option("--budget-s", default=60.0, show_default=True, help="Most seconds that all the reading may take.")
 @click.option("--deadline-s", default=5.0, show_default=True, help="Most seconds that one question may take.")
-def command(  # noqa: PLR0913  # one parameter for each option
+def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
     out: Path, root: str, is_scrubbed: bool, with_bench: bool, budget_s: float, deadline_s: float
 ) -> int:
     """Record what the probes read to OUT, a directory or NAME.tar.gz.

@@ -2,37 +2,31 @@
 
 import json
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nodeproof.errors import KINDS, FactError, RecordingError
 from nodeproof.host.base import Host, HostCall, call_name, read_bounded, walk
-
-if TYPE_CHECKING:
-    import tarfile
 
 #: Name and version of the file that holds what a tree cannot: errors, links, calls.
 SIDECAR = "host.json"
 SCHEMA = "nodeproof.recording/1"
 
-#: Most that an archive may unpack to, in bytes and members: recordings come from other people.
-MAX_ARCHIVE_BYTES = 256 << 20
-MAX_ARCHIVE_MEMBERS = 200_000
 
-
-def open_host(root: str | Path = "/") -> Host:
+def open_host(root: str | os.PathLike[str] = "/") -> Host:
     """Return a Host for `/` (live), a recording or a directory tree that mirrors `/`.
 
     Raises RecordingError if `root` is neither.
     """
-    if str(root) == "/":
+    path = os.fspath(root)
+    if path == "/":
         return Host()
-    path = Path(root)
-    if path.is_dir():
+    if os.path.isdir(path):
         return Host(Replay(path))
-    if path.is_file():
-        return Host(Replay(_unpack(path)))
-    raise RecordingError(str(root), "no such recording: expected a directory or a .tar.gz")
+    if os.path.isfile(path):
+        from nodeproof.host.archive import unpack
+
+        return Host(Replay(unpack(path)))
+    raise RecordingError(path, "no such recording: expected a directory or a .tar.gz")
 
 
 class Replay:
@@ -45,7 +39,7 @@ class Replay:
 
     can_hang = False
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: str) -> None:
         self.root = os.path.realpath(root)
         sidecar = self._sidecar()
         self.is_recording = sidecar is not None and not sidecar.get("complete", False)
@@ -119,43 +113,3 @@ def _validate(file: str, sidecar: Any) -> None:
     for name, error in sidecar.get("errors", {}).items():
         if not (isinstance(error, list) and len(error) == 2 and error[0] in KINDS):
             raise RecordingError(file, f'key "errors", "{name}": expected [kind, detail]')
-
-
-def _unpack(archive: Path) -> Path:
-    """Unpack a recording into a directory that is removed when the process ends."""
-    import atexit
-    import shutil
-    import tarfile
-    import tempfile
-
-    target = Path(tempfile.mkdtemp(prefix="nodeproof-replay-"))
-    atexit.register(shutil.rmtree, target, ignore_errors=True)
-    try:
-        with tarfile.open(archive) as tar:
-            members, total = 0, 0
-            for member in tar:
-                members, total = members + 1, total + member.size
-                if members > MAX_ARCHIVE_MEMBERS or total > MAX_ARCHIVE_BYTES:
-                    raise RecordingError(str(archive), "too large to be a recording of a node")
-                _unpack_member(tar, member, target)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise RecordingError(str(archive), f"not a recording: {error}") from error
-    return target
-
-
-def _unpack_member(tar: "tarfile.TarFile", member: "tarfile.TarInfo", target: Path) -> None:
-    """Write one file or directory. `record` writes nothing else, and no name that climbs.
-
-    By hand, because Debian 12's Python is older than tarfile's extraction filters.
-    """
-    parts = Path(member.name).parts
-    if ".." in parts or member.name.startswith("/") or not (member.isfile() or member.isdir()):
-        raise RecordingError(tar.name if isinstance(tar.name, str) else "", f"not a recording: member {member.name!r}")
-    path = target.joinpath(*parts)
-    if member.isdir():
-        path.mkdir(parents=True, exist_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = tar.extractfile(member)
-    assert content is not None  # it is a file
-    path.write_bytes(content.read())
