@@ -3,6 +3,7 @@
 NodeproofError
 ├── FactError      a fact could not be had from the machine (source, kind, detail)
 ├── PolicyError    a policy or plug-in file is wrong (file, key, expected)
+│   └── PolicyErrors      several of them, one line each (errors)
 ├── RecordingError a recording cannot be read or written (path)
 ├── BenchError     a benchmark program failed (argv, returncode, tail)
 └── SlurmError     slurmrestd did not do what was asked
@@ -56,6 +57,17 @@ class PolicyError(NodeproofError):
 
     def __str__(self) -> str:
         return f"{self.file}: {self.key}: {self.expected}" if self.key else f"{self.file}: {self.expected}"
+
+
+class PolicyErrors(PolicyError):
+    """Several things are wrong in policy files. Carries the first as its own, and all as `errors`."""
+
+    def __init__(self, errors: Sequence[PolicyError]) -> None:
+        super().__init__(errors[0].file, errors[0].key, errors[0].expected)
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.errors))
 
 
 class RecordingError(NodeproofError):

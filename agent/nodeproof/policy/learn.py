@@ -1,0 +1,178 @@
+"""What nodes have in common, and who is the odd one out. Pure: facts come in, a Learned goes out.
+
+Deliberately not here: how it is written down (`nodeproof.policy.learned_text`).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from nodeproof.check import CheckSpec
+from nodeproof.errors import FactError, PolicyError
+from nodeproof.policy.spell import spelt, spelt_key
+from nodeproof.probes.identity import Identity
+from nodeproof.verdict import Json
+
+Specs = Mapping[str, CheckSpec]
+
+#: A parameter, and the key in it if it is a table: nodes vote on each entry of a table.
+_Entry = tuple[str, str | None]
+
+
+class Node(NamedTuple):
+    """What the checks' learn functions say of one node: values by check and parameter, or why there are none."""
+
+    name: str
+    identity: Identity
+    values: Mapping[str, Mapping[str, Json]]
+    errors: Mapping[str, FactError]
+
+
+class Oddity(NamedTuple):
+    """A node that differs from the majority. `alike` nodes are like it.
+
+    An empty `parameter` stands for the whole part, and None for not having it.
+    """
+
+    check: str
+    parameter: str
+    key: str | None
+    majority: Json
+    node: str
+    value: Json
+    alike: int
+
+
+class Unlearned(NamedTuple):
+    """A check, or one parameter of it, that could not be learned; an empty `node` stands for all nodes."""
+
+    check: str
+    parameter: str
+    node: str
+    why: str
+
+
+class Learned(NamedTuple):
+    """What the nodes agree on, by check and parameter; who differs, most lonely first; what could not be learned."""
+
+    nodes: Sequence[Node]
+    values: Mapping[str, Mapping[str, Json]]
+    oddities: Sequence[Oddity]
+    unlearned: Sequence[Unlearned]
+
+
+def learn_node(name: str, identity: Identity, specs: Specs, facts: Mapping[type, object]) -> Node:
+    """Ask every learn function about one node. A fact that could not be had is a FactError in `facts`."""
+    values: dict[str, dict[str, Json]] = {}
+    errors: dict[str, FactError] = {}
+    for spec in specs.values():
+        if spec.learn is None:
+            continue
+        try:
+            values[spec.id] = _ask(spec, spec.learn, [facts[f] for f in spec.facts])
+        except FactError as error:
+            errors[spec.id] = error
+    return Node(name, identity, values, errors)
+
+
+def _ask(spec: CheckSpec, learn: Callable[..., Mapping[str, object]], facts: Sequence[object]) -> dict[str, Json]:
+    from nodeproof.policy.problems import checked_values
+
+    for fact in facts:
+        if isinstance(fact, FactError):
+            raise fact
+    try:
+        said = {name: value for name, value in learn(*facts).items() if value not in (None, {})}
+        return checked_values(spec, said)
+    except FactError:
+        raise
+    except PolicyError as error:
+        raise FactError(spec.id, "malformed", str(error)) from error
+    except Exception as error:  # a learn function's bug loses one check, not the policy
+        raise FactError(spec.id, "crashed", f"{type(error).__name__}: {error}") from error
+
+
+def learn(nodes: Sequence[Node], specs: Specs) -> Learned:
+    """Return what more than half of the nodes agree on. A node that could not be asked has no vote."""
+    values, oddities = dict[str, dict[str, Json]](), list[Oddity]()
+    unlearned = [Unlearned(id_, "", n.name, str(e)) for n in nodes for id_, e in n.errors.items() if e.kind != "absent"]
+    for check_id in (spec.id for spec in specs.values() if spec.learn):
+        there = {n.name: n.values[check_id] for n in nodes if check_id in n.values}
+        absent = {n.name: n.errors[check_id] for n in nodes if _is_absent(n, check_id)}
+        if not there:
+            unlearned += [Unlearned(check_id, "", "", str(error)) for error in list(absent.values())[:1]]
+            continue
+        has_part = _vote(check_id, ("", None), dict.fromkeys(there, True) | dict.fromkeys(absent), oddities, unlearned)
+        if has_part is None:
+            continue
+        agreed = _agreed(check_id, there, oddities, unlearned)
+        if agreed:
+            values[check_id] = agreed
+        elif not any(there.values()):
+            unlearned.append(Unlearned(check_id, "", "", "nothing to learn there"))
+    oddities.sort(key=lambda o: (o.alike, o.check, o.parameter, o.key or "", o.node))
+    return Learned(nodes, values, oddities, unlearned)
+
+
+def _is_absent(node: Node, check_id: str) -> bool:
+    return check_id in node.errors and node.errors[check_id].kind == "absent"
+
+
+def _agreed(
+    check_id: str, said: Mapping[str, Mapping[str, Json]], oddities: list[Oddity], unlearned: list[Unlearned]
+) -> dict[str, Json]:
+    """Return the values of one check that its nodes agree on, tables entry by entry."""
+    flat = {node: _entries(values) for node, values in said.items()}
+    agreed: dict[str, Json] = {}
+    for entry in sorted({e for entries in flat.values() for e in entries}, key=lambda e: (e[0], e[1] or "")):
+        votes = {node: entries.get(entry) for node, entries in flat.items()}
+        value = _vote(check_id, entry, votes, oddities, unlearned)
+        name, key = entry
+        if value is not None and key is None:
+            agreed[name] = value
+        elif value is not None and key is not None:
+            table = agreed.setdefault(name, {})
+            assert isinstance(table, dict)
+            table[key] = value
+    return agreed
+
+
+def _entries(values: Mapping[str, Json]) -> dict[_Entry, Json]:
+    entries: dict[_Entry, Json] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            entries |= {(name, key): item for key, item in value.items()}
+        else:
+            entries[name, None] = value
+    return entries
+
+
+def _vote(
+    check_id: str, entry: _Entry, votes: Mapping[str, Json], oddities: list[Oddity], unlearned: list[Unlearned]
+) -> Json:
+    """Return the majority's value, or None: most do not have it, or there is no majority. Notes who differs."""
+    counts = Counter(map(_ballot, votes.values()))
+    having = sum(counts.values()) - counts[""]
+    ballot, count = max(((b, c) for b, c in counts.items() if b), key=lambda item: item[1], default=("", 0))
+    if 2 * having < len(votes):
+        ballot = ""
+    elif 2 * having == len(votes) or 2 * count <= having:
+        split = ", ".join(
+            f"{c} x {b or 'nothing'}" for b, c in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        )
+        unlearned.append(Unlearned(check_id, _dotted(entry), "", f"no majority: {split}"))
+        return None
+    majority = next((v for v in votes.values() if _ballot(v) == ballot), None)
+    for node, value in votes.items():
+        if _ballot(value) != ballot:
+            oddities.append(Oddity(check_id, *entry, majority, node, value, counts[_ballot(value)]))
+    return majority
+
+
+def _ballot(value: Json) -> str:
+    return "" if value is None else spelt(value)
+
+
+def _dotted(entry: _Entry) -> str:
+    name, key = entry
+    return name if key is None else f"{name}.{spelt_key(key)}"

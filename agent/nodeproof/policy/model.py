@@ -1,0 +1,163 @@
+"""What a policy file may say: a strict pydantic model, built from the checks that are installed.
+
+Imported only where a policy is compiled or a value is checked, never on the fast path.
+Deliberately not here: what is said about a file that does not follow it (`nodeproof.policy.problems`).
+"""
+
+import types
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from nodeproof.check import CheckSpec, Parameter
+from nodeproof.policy.hosts import host_set
+from nodeproof.policy.settings import CHECK_KEYS, CheckSettings, Settings, SlurmSettings
+
+Specs = Mapping[str, CheckSpec]
+
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+#: The keys of settings.py: what they mean, and what limits their values.
+_MEANING: dict[str, tuple[str, dict[str, float]]] = {
+    "mode": ("observe says what it would do, enforce does it", {}),
+    "budget_s": ("seconds that a whole pass may take", {"gt": 0}),
+    "deadline_s": ("seconds that one question to the machine may take", {"gt": 0}),
+    "on_fail": ("drain the node, only report, or ignore: the check is switched off", {}),
+    "after": ("consecutive failures before a failure counts", {"ge": 1}),
+    "clear_after": ("consecutive passes before a failure is over", {"ge": 1}),
+    "if_absent": ("what it means that the part is not there", {}),
+    "url": ("slurmrestd: http://host:port, https://host:port or unix:/path", {}),
+    "token_file": ("file that holds the JSON web token", {}),
+    "user_name": ("Slurm user that the token belongs to", {}),
+    "node_name": ("name of this node in Slurm; empty: the short host name", {}),
+    "ca_file": ("certificates that slurmrestd's is checked against; empty: the system's", {}),
+    "timeout_s": ("seconds that slurmrestd may take to answer", {"gt": 0}),
+}
+_LIMIT_WORDS = {"gt": "above", "ge": "of at least"}
+
+_MATCH = {
+    "hosts": "host set in ClusterShell's syntax, such as gpu[001-128]!gpu007",
+    "product": "shell pattern for the product name in SMBIOS",
+    "cpu_model": "shell pattern for the model name of the CPU",
+    "gpu_model": "shell pattern for the model of at least one GPU",
+}
+
+
+class Key(NamedTuple):
+    """One key of a policy file. `type_name` is how an administrator reads its type; a table is a model."""
+
+    annotation: Any
+    type_name: str
+    description: str
+    default: object = None
+    is_required: bool = False
+    limits: Mapping[str, float] = {}
+
+    def field(self, name: str) -> tuple[Any, Any]:
+        """Return the key as a field for pydantic, the type name as its title."""
+        words = (f"{_LIMIT_WORDS[kind]} {limit:g}" for kind, limit in self.limits.items())
+        default = list(self.default) if isinstance(self.default, tuple) else self.default
+        extra: Any = None if default is not None else _without_default
+        return _listed(self.annotation), Field(
+            default=... if self.is_required else default,
+            alias=name,
+            title=" ".join([self.type_name, *words]),
+            description=self.description,
+            json_schema_extra=extra,
+            **typing.cast("dict[str, Any]", self.limits),
+        )
+
+
+def policy_model(specs: Specs) -> type[BaseModel]:
+    """Return the model of one policy file."""
+    both = {"mode": _of_contract("mode", Settings), "claims": _claims(specs), "check": _checks(specs)}
+    match = {name: Key(str, "str", text) for name, text in _MATCH.items()}
+    match["hosts"] = match["hosts"]._replace(annotation=Annotated[str, AfterValidator(_host_set)])
+    node_class = {
+        "name": Key(str, "str", "name of the class, for reports", is_required=True),
+        "match": _table("match", match, "which nodes are of this class: all keys must match; none: every node"),
+        **both,
+    }
+    slurm = {name: _of_contract(name, SlurmSettings) for name in SlurmSettings._fields}
+    top = {
+        "budget_s": _of_contract("budget_s", Settings),
+        "deadline_s": _of_contract("deadline_s", Settings),
+        "slurm": _table("slurm", slurm, "where slurmrestd is, and who we are there"),
+        **both,
+        "class": Key(list[_model("class", node_class)], "list of tables", "classes of nodes"),  # type: ignore[misc]
+    }
+    return _model("nodeproof policy", top)
+
+
+def policy_schema(specs: Specs) -> dict[str, Any]:
+    """Return the JSON Schema of one policy file."""
+    schema = policy_model(specs).model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def check_model(spec: CheckSpec) -> type[BaseModel]:
+    """Return the model of one check, with what claims set."""
+    return _model(spec.id, _check_keys(spec))
+
+
+def _checks(specs: Specs) -> Key:
+    subjects: dict[str, dict[str, Key]] = {}
+    for spec in specs.values():
+        keys = {name: key for name, key in _check_keys(spec).items() if name != "claimed"}
+        subjects.setdefault(spec.subject, {})[spec.id.partition(".")[2]] = _table(spec.id, keys, spec.title)
+    tables = {name: _table(f"checks of {name}", keys, f"checks of {name}") for name, keys in subjects.items()}
+    return _table("checks", tables, "parameters of checks, by subject and condition")
+
+
+def _check_keys(spec: CheckSpec) -> dict[str, Key]:
+    parameters = {name: _of_parameter(p) for name, p in spec.parameters.items()}
+    return parameters | {name: _of_contract(name, CheckSettings) for name in CHECK_KEYS}
+
+
+def _claims(specs: Specs) -> Key:
+    claimed = {s.subject: s.parameters["claimed"] for s in specs.values() if "claimed" in s.parameters}
+    return _table("claims", {subject: _of_parameter(p) for subject, p in claimed.items()}, "what the node must have")
+
+
+def _of_parameter(parameter: Parameter) -> Key:
+    default = None if parameter.is_required else parameter.default
+    return Key(parameter.annotation, parameter.type_name, parameter.description, default)
+
+
+def _of_contract(name: str, settings: Any) -> Key:
+    """Return a key of settings.py."""
+    description, limits = _MEANING[name]
+    default = settings._field_defaults[name]
+    parameter = Parameter(name, typing.get_type_hints(settings)[name], description, default, is_required=False)
+    return _of_parameter(parameter)._replace(limits=limits)
+
+
+def _table(title: str, keys: Mapping[str, Key], description: str) -> Key:
+    return Key(_model(title, keys), "table", description)
+
+
+def _model(title: str, keys: Mapping[str, Key]) -> type[BaseModel]:
+    """Return a model whose keys are aliases: a key may be called `json` or `copy`, a field of pydantic may not."""
+    fields: dict[str, Any] = {f"field_{n}": key.field(name) for n, (name, key) in enumerate(keys.items())}
+    return create_model(title.replace(".", "_"), __config__=_STRICT, **fields)
+
+
+def _host_set(hosts: str) -> str:
+    host_set(hosts)
+    return hosts
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+def _listed(annotation: Any) -> Any:
+    """Return the annotation with `list` for `tuple`: what TOML and JSON have."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is tuple:
+        return list[_listed(args[0])]  # type: ignore[misc]
+    if origin in (typing.Union, types.UnionType):
+        return typing.Union[tuple(map(_listed, args))]  # noqa: UP007  # from a tuple of types
+    return annotation
