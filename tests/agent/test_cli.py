@@ -204,9 +204,8 @@ def test_trace_says_where_the_time_went(nodeproof: Run, node: Path) -> None:
 def test_the_fast_path_stays_light(node: Path) -> None:
     code = (
         "import sys; sys.argv[1:] = ['check', '--json', '--root', sys.argv[1]]\n"
-        "from nodeproof.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
+        "from nodeproof.cli import _run\n"
+        "_run()\n"
         "heavy = {'pydantic', 'httpx', 'numpy', 'rich', 'ClusterShell', 'pynvml', 'psutil', 'tomllib'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )

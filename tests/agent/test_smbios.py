@@ -36,6 +36,9 @@ class Bytes:
     def call(self, function: object, *args: object) -> object:
         raise AssertionError(function, args)
 
+    def close(self) -> None:
+        pass
+
 
 def host(table: bytes, entry_point: bytes = b"") -> Host:
     return Host(Bytes(table, entry_point))

@@ -14,7 +14,8 @@ from typing import Any
 from nodeproof.check import registry
 from nodeproof.engine.run import run
 from nodeproof.host import Host, HostCall, open_host
-from nodeproof.host.record import Recorder, write
+from nodeproof.host.archive import write
+from nodeproof.host.record import Recorder
 from nodeproof.host.replay import Replay
 from nodeproof.policy.settings import CheckSettings, Settings
 
@@ -32,7 +33,7 @@ def main(root: str, deadline_s: str, wanted: str) -> None:
     parameters = json.loads(wanted)
     checks = {check_id: CheckSettings(parameters=values) for check_id, values in parameters.items()}
     settings = Settings(deadline_s=float(deadline_s), checks=checks)
-    recorder, recording = Recorder(PlantedFiles(Path(root))), Path(root, "recording")
+    recorder, recording = Recorder(PlantedFiles(root)), Path(root, "recording")
     live = verdicts(Host(recorder), settings)
     shutil.rmtree(recording, ignore_errors=True)
     write(recorder.notes, recording)

@@ -13,7 +13,7 @@ from nodeproof.errors import FactError
 from nodeproof.host import Host, open_host
 from nodeproof.policy.resolve import load_settings, parse_override, with_overrides
 from nodeproof.policy.settings import Settings
-from nodeproof.probes.identity import Identity
+from nodeproof.probes.identity import Identity, host_name
 from nodeproof.report.document import Context, as_json, exit_code
 
 PROFILES = ("prolog", "healthcheck", "boot")
@@ -64,16 +64,15 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
     specs = registry()
     selected = select(specs, patterns, {*tags, *filter(None, [profile])})
     clock.lap("imports")
-    host = open_host(root)
-    identity = read_identity(host)
-    # a recording's policy is not this node's: its plan is kept nowhere
-    settings, warnings = load_settings(policy_directory, identity, specs, cache=None if root == "/" else "")
-    settings = with_overrides(settings, [parse_override(o, specs) for o in overrides])
-    clock.lap("policy")
-    outcome = run(host, selected, settings)
-    clock.lap("probes and checks")
-    action = _act(outcome, settings, identity.host_name, state_dir) if act else None
-    context = Context(identity.host_name, profile or ",".join(tags) or "default", settings, warnings, action)
+    with open_host(root) as host:
+        name, cache = host_name(host), None if root == "/" else ""  # a recording's plan is kept nowhere
+        settings, warnings = load_settings(policy_directory, host, specs, cache=cache, identify=read_identity)
+        settings = with_overrides(settings, [parse_override(o, specs) for o in overrides])
+        clock.lap("policy")
+        outcome = run(host, selected, settings)
+        clock.lap("probes and checks")
+    action = _act(outcome, settings, name, state_dir) if act else None
+    context = Context(name, profile or ",".join(tags) or "default", settings, warnings, action)
     _print(outcome, context, is_json=is_json, is_verbose=is_verbose, seconds=clock.total_s())
     clock.lap("report")
     if is_traced:
@@ -97,11 +96,11 @@ def select(specs: Mapping[str, CheckSpec], patterns: Sequence[str], tags: set[st
 
 
 def read_identity(host: Host) -> Identity:
-    """Return which node this is. A tree without its name (only `sys/`, say) is a node without a name."""
+    """Return which node this is, read by a worker: the NVIDIA driver may hang to answer."""
     until_s = time.monotonic() + 2 * _IDENTITY_S
     value = read_facts(host, [Identity], deadline_s=_IDENTITY_S, until_s=until_s)[Identity].value
     if isinstance(value, FactError):
-        return Identity("", unread=() if value.kind == "absent" else (value,))
+        return Identity(host_name(host), unread=(value,))
     assert isinstance(value, Identity)
     return value
 

@@ -13,6 +13,7 @@ from nodeproof.check import CheckSpec, registry
 from nodeproof.cli.check import read_identity
 from nodeproof.engine.worker import read_facts
 from nodeproof.errors import NodeproofError, PolicyError
+from nodeproof.files import replace_file
 from nodeproof.host import open_host
 from nodeproof.policy.resolve import DEFAULT_DIRECTORY, check_policy, load_settings
 from nodeproof.policy.settings import Settings
@@ -61,7 +62,8 @@ def show(directory: str | None, root: str, is_json: bool) -> None:
     from nodeproof.policy import shown
 
     specs = registry()
-    identity = read_identity(open_host(root))
+    with open_host(root) as host:
+        identity = read_identity(host)
     settings, warnings = load_settings(directory, identity, specs, cache=None if root == "/" else "")
     for warning in warnings:
         click.echo(f"nodeproof: {harmless(warning, 1000)}", err=True)
@@ -109,10 +111,10 @@ def learn_(recordings: Sequence[str], name: str, out: str | None, is_json: bool)
 def _read(root: str, specs: Mapping[str, CheckSpec]) -> "Node":
     from nodeproof.policy.learn import learn_node
 
-    host, limits = open_host(root), Settings()
-    identity = read_identity(host)
-    facts = list(dict.fromkeys(f for s in specs.values() for f in s.facts))
-    readings = read_facts(host, facts, deadline_s=limits.deadline_s, until_s=time.monotonic() + limits.budget_s)
+    limits, facts = Settings(), list(dict.fromkeys(f for s in specs.values() for f in s.facts))
+    with open_host(root) as host:
+        identity = read_identity(host)
+        readings = read_facts(host, facts, deadline_s=limits.deadline_s, until_s=time.monotonic() + limits.budget_s)
     return learn_node(_name(identity, root), identity, specs, {f: r.value for f, r in readings.items()})
 
 
@@ -131,11 +133,7 @@ def _apart(nodes: "Sequence[Node]", recordings: Sequence[str]) -> "list[Node]":
 
 
 def _write(out: str, text: str) -> None:
-    """Replace a file in one step: a policy that is half written would be a broken one."""
-    part = f"{out}.part"
     try:
-        with open(part, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.replace(part, out)
+        replace_file(out, text.encode(), 0o644)
     except OSError as error:
         raise NodeproofError(f"{out}: cannot write: {error.strerror}") from error

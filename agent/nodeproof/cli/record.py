@@ -30,19 +30,19 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
     With --scrub, serial numbers, MAC addresses, IP addresses and host names are replaced, each by the
     same invented one wherever it stands, so that a recording can be published.
     """
-    recorder = Recorder(open_host(root).machine)
     specs = [s for s in registry().values() if with_bench or "bench" not in s.tags]
     facts = list(dict.fromkeys([Identity, *(f for s in specs for f in s.facts)]))
-    until_s = time.monotonic() + budget_s
-    readings = read_facts(Host(recorder), facts, deadline_s=deadline_s, until_s=until_s)
+    with Host(Recorder(open_host(root).machine)) as host:
+        readings = read_facts(host, facts, deadline_s=deadline_s, until_s=time.monotonic() + budget_s)
+    assert isinstance(host.machine, Recorder)
+    notes = host.machine.notes
     if is_scrubbed:
         from nodeproof.host.scrub import scrub
 
-        scrub(recorder.notes)
-    write(recorder.notes, out)
+        scrub(notes)
+    write(notes, out)
     unread = [r.value for r in readings.values() if isinstance(r.value, FactError) and r.value.kind != "absent"]
     for error in unread:
         click.echo(f"not read: {error}", err=True)
-    notes = recorder.notes
     click.echo(f"{out}: {len(notes.files)} files, {len(notes.calls)} calls, {len(notes.errors)} errors recorded")
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nodeproof.errors import RecordingError
 from nodeproof.host.record import Notes
-from nodeproof.host.replay import SIDECAR
+from nodeproof.host.replay import SIDECAR, Replay
 
 #: Most that an archive may unpack to, in bytes and members: recordings come from other people.
 MAX_ARCHIVE_BYTES = 256 << 20
@@ -77,10 +77,24 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def unpack(archive: str) -> str:
-    """Unpack a recording into a directory that is removed when the process ends."""
-    target = Path(tempfile.mkdtemp(prefix="nodeproof-replay-"))
-    atexit.register(shutil.rmtree, target, ignore_errors=True)
+class Unpacked(Replay):
+    """A recording that is unpacked into a directory of its own for as long as it is open."""
+
+    def __init__(self, archive: str) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="nodeproof-replay-"))
+        atexit.register(self.close)
+        try:
+            _unpack(archive, self._directory)
+            super().__init__(str(self._directory))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _unpack(archive: str, target: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
             members, total = 0, 0
@@ -91,7 +105,6 @@ def unpack(archive: str) -> str:
                 _unpack_member(tar, member, target)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise RecordingError(archive, f"not a recording: {error}") from error
-    return str(target)
 
 
 def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:

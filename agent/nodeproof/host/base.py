@@ -7,7 +7,7 @@ import errno
 import fnmatch
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from nodeproof.errors import FactError, Kind
 
@@ -46,6 +46,7 @@ class Machine(Protocol):
     def glob(self, pattern: str) -> list[str]: ...
     def link(self, path: str) -> str: ...
     def call(self, function: HostCall, *args: Any) -> Any: ...
+    def close(self) -> None: ...
 
 
 class Live:
@@ -64,6 +65,9 @@ class Live:
 
     def call(self, function: HostCall, *args: Any) -> Any:
         return function(*args)
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 class Host:
@@ -101,6 +105,13 @@ class Host:
     def call(self, function: HostCall, *args: Any) -> Any:
         """Return what `function(*args)` answers on this machine: JSON values only."""
         return self._ask(call_name(function, *args), self.machine.call, function, *args)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of what a replay had to unpack."""
+        self.machine.close()
 
     def _ask(self, name: str, ask: Callable[..., Any], *args: Any) -> Any:
         if name in self.hung:

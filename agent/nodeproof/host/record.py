@@ -69,6 +69,9 @@ class Recorder:
         self.notes.calls[name] = answer = self._noted(name, self.machine.call, function, *args)
         return answer
 
+    def close(self) -> None:
+        self.machine.close()
+
     def _noted(self, name: str, ask: Any, *args: Any) -> Any:
         try:
             return ask(*args)

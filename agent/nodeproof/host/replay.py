@@ -23,9 +23,9 @@ def open_host(root: str | os.PathLike[str] = "/") -> Host:
     if os.path.isdir(path):
         return Host(Replay(path))
     if os.path.isfile(path):
-        from nodeproof.host.archive import unpack
+        from nodeproof.host.archive import Unpacked
 
-        return Host(Replay(unpack(path)))
+        return Host(Unpacked(path))
     raise RecordingError(path, "no such recording: expected a directory or a .tar.gz")
 
 
@@ -76,6 +76,9 @@ class Replay:
         if name not in self.calls:
             raise FactError(name, "not_recorded")
         return self.calls[name]
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
     def _raise_recorded(self, name: str) -> None:
         if name in self.errors:

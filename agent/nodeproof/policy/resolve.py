@@ -1,7 +1,7 @@
 """From a policy directory and a node to settings, through the plan that was compiled last."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nodeproof.check import CheckSpec
@@ -11,7 +11,7 @@ from nodeproof.policy import cache as plans
 from nodeproof.policy.load import policy_files
 from nodeproof.policy.plan import NO_POLICY, Plan, bind, compile_plan, entries, keys_matched_on, with_values
 from nodeproof.policy.settings import Settings
-from nodeproof.probes.identity import HOST_NAME, Identity
+from nodeproof.probes.identity import Identity, host_name
 
 DEFAULT_DIRECTORY = "/etc/nodeproof/policy.d"
 
@@ -19,21 +19,25 @@ Specs = Mapping[str, CheckSpec]
 
 
 def load_settings(
-    directory: str | None, node: Identity | Host, specs: Specs, *, cache: str | None = None
+    directory: str | None,
+    node: Identity | Host,
+    specs: Specs,
+    *,
+    cache: str | None = None,
+    identify: Callable[[Host], Identity] = Identity.read,
 ) -> tuple[Settings, list[str]]:
     """Return the effective settings of a node, and warnings.
 
     `directory` None is the default one, which need not exist. `specs` are all checks, not a selection.
     `cache` is where compiled plans are kept; empty: nowhere, as for recordings. A broken policy gives
     the last good one and a warning for each thing that is wrong; raises PolicyError if there is none.
-    A Host is asked in this process, and only for what the classes match on: give a live node's
-    Identity, read by a worker, where a GPU that hangs must not hold up the caller.
+    A Host is identified only if classes match on more than its name.
     """
-    name = node.host_name if isinstance(node, Identity) else node.text(HOST_NAME)
+    name = node.host_name if isinstance(node, Identity) else host_name(node)
     plan, warnings = load_plan(directory, name, specs, cache=cache)
     wanted = keys_matched_on(plan)
     if isinstance(node, Host):
-        node = Identity.read(node) if wanted else Identity(name)
+        node = identify(node) if wanted else Identity(name)
     if wanted:
         warnings += [f"classes of nodes by {', '.join(sorted(wanted))} may be missed: {e}" for e in node.unread]
     return bind(plan, node), warnings

@@ -33,16 +33,24 @@ class Identity(NamedTuple):
 
     @classmethod
     def read(cls, host: Host) -> Self:
-        """Only the host name is needed; raises FactError without one."""
-        name, unread = host.text(HOST_NAME), list[FactError]()
+        """Never raises: what cannot be read is empty, and in `unread`."""
+        unread = list[FactError]()
         product = _optional(host, PRODUCT, unread)
         return cls(
-            host_name=name,
+            host_name=host_name(host),
             product="" if product.lower() in _PLACEHOLDERS else product,
             cpu_model=field_of(_optional(host, CPU_INFO, unread), "model name"),
             gpu_models=_gpu_models(host, unread),
             unread=tuple(unread),
         )
+
+
+def host_name(host: Host) -> str:
+    """Return the node's name; a tree without one (only `sys/`, say) is a node without a name."""
+    try:
+        return host.text(HOST_NAME)
+    except FactError:
+        return ""
 
 
 def field_of(text: str, name: str) -> str:

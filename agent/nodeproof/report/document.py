@@ -1,5 +1,8 @@
-"""A pass as one JSON document. Holds no time and no path of the machine it was made on:
-the same recording gives the same document, byte for byte. Schema: `report.schema.json` beside this file."""
+"""A pass as one JSON document. Schema: `report.schema.json` beside this file.
+
+Holds no time and no path of the machine it was made on: the same recording gives the same document,
+byte for byte.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
