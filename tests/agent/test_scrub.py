@@ -80,3 +80,13 @@ def test_two_recordings_are_not_linked() -> None:
     scrub(second)
 
     assert first.files[HOST_NAME] != second.files[HOST_NAME]
+
+
+def test_a_host_name_too_short_to_look_for_is_replaced_where_it_is_known() -> None:
+    notes = Notes()
+    notes.files = {HOST_NAME: b"n1\n", "/proc/cmdline": b"panic=1 init=/n1nit\n"}
+
+    scrub(notes)
+
+    assert notes.files[HOST_NAME] != b"n1\n"
+    assert notes.files["/proc/cmdline"] == b"panic=1 init=/n1nit\n"

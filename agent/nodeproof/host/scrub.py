@@ -56,6 +56,8 @@ def scrub(notes: Notes) -> None:
         return text
 
     notes.files = {clean(p): _clean_file(p, c, clean, words) for p, c in notes.files.items()}
+    if HOST_NAME in notes.files:  # even one too short to be looked for elsewhere
+        notes.files[HOST_NAME] = disguise.word(notes.files[HOST_NAME].decode(errors="replace").strip()).encode() + b"\n"
     notes.globs = {clean(p) for p in notes.globs}
     notes.found = {clean(p) for p in notes.found}
     notes.links = {clean(p): clean(t) for p, t in notes.links.items()}
