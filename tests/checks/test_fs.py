@@ -326,4 +326,6 @@ def test_this_machine_answers() -> None:
     readings = read_facts(Host(), [Mounts, MountUsage], deadline_s=5, until_s=float("inf"))
 
     assert not [r.value for r in readings.values() if isinstance(r.value, FactError)]
-    assert 0 <= readings[MountUsage].value.known["/"].used_percent <= 100
+    usage = readings[MountUsage].value
+    assert all(0 <= u.used_percent <= 100 for u in usage.known.values())
+    assert set(usage.known) | set(usage.unread) <= set(readings[Mounts].value.reachable)
