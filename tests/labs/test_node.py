@@ -67,6 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def share(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Learn a healthy machine, then break that machine and check it: all reports end up in the shared folder."""
+    subprocess.run([LABS / "vmlab", "build"], check=True)
     share = tmp_path_factory.mktemp("share")
     boot(site, share, [*MACHINE, "--bios", "2.7.1", "--nic", "2"], PREPARE + LEARN)
     boot(site, share, [*MACHINE, "--bios", "2.6.0", "--nic", "1"], PREPARE + BREAK)
