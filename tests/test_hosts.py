@@ -39,7 +39,8 @@ sys.addaudithook(_hook)
 @contextmanager
 def watched() -> Iterator[list[str]]:
     global _watched  # noqa: PLW0603  # an audit hook cannot be removed, only told to look away
-    _watched = seen = []
+    seen: list[str] = []
+    _watched = seen
     try:
         yield seen
     finally:

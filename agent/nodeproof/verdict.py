@@ -74,7 +74,14 @@ def harmless(text: str, limit: int) -> str:
 
 
 def named(items: object, most: int = 4) -> str:
-    """Return a list for a sentence: the first `most` items by name, then how many more there are."""
-    names = [str(i) for i in items] if isinstance(items, list | tuple | set | dict) else [str(items)]
+    """Return a list for a sentence: the first `most` items by name, then how many more there are. Sets are sorted."""
+    if isinstance(items, set | frozenset):
+        items = sorted(items, key=str)
+    names = [str(i) for i in items] if isinstance(items, list | tuple | dict) else [str(items)]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def plural(number: int, noun: str) -> str:
+    """Return `1 socket`, `2 sockets`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

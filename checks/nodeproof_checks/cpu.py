@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from nodeproof.check import check
 from nodeproof.probes.cpu import CpuFrequency, CpuIdle, CpuTopology, Smt
-from nodeproof.verdict import Verdict, fail, named, ok, warn
+from nodeproof.verdict import Verdict, fail, named, ok, plural, warn
 
 
 @check(
@@ -41,7 +41,7 @@ def topology(
     if wrong:
         return fail("; ".join(wrong), offline_cpus=[], **found)
     return ok(
-        f"{found['sockets']} sockets, {found['cores']} cores, {found['threads']} threads online",
+        ", ".join(plural(n, what.removesuffix("s")) for what, n in found.items()) + " online",
         offline_cpus=[],
         **found,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 from nodeproof.check import check
 from nodeproof.errors import FactError
 from nodeproof.probes.smbios import TABLE, Dimm, Dimms
-from nodeproof.verdict import Verdict, fail, named, ok, warn
+from nodeproof.verdict import Verdict, fail, named, ok, plural, warn
 
 
 def _learn(dimms: Dimms) -> dict[str, object]:
@@ -61,11 +61,15 @@ def dimms(  # noqa: PLR0913  # each is a parameter of policy
     _raise_unsaid(installed, size_bytes=size_bytes, speed_mts=speed_mts, configured_mts=configured_speed_mts)
     if configured_speed_mts is None and (slow := _below_rated(installed)):
         return warn(slow, **evidence)
-    return ok(f"{len(installed)} memory modules: {named(_described(installed))}", **evidence)
+    return ok(f"{plural(len(installed), 'memory module')}: {named(_described(installed))}", **evidence)
 
 
 def _missing(installed: tuple[Dimm, ...], claimed: int | None, locators: tuple[str, ...]) -> list[str]:
-    wrong = [f"{len(installed)} memory modules, expected {claimed}"] if claimed not in (None, len(installed)) else []
+    wrong = (
+        [f"{plural(len(installed), 'memory module')}, expected {claimed}"]
+        if claimed not in (None, len(installed))
+        else []
+    )
     if missing := [slot for slot in locators if slot not in {d.locator for d in installed}]:
         wrong.append(f"no module in {named(missing)}")
     return wrong
@@ -76,7 +80,9 @@ def _below_rated(installed: tuple[Dimm, ...]) -> str:
     if not slow:
         return ""
     speeds = f"{slow[0].configured_mts} MT/s, rated for {slow[0].speed_mts}"
-    return f"{len(slow)} of {len(installed)} memory modules run at {speeds}: {named([d.locator for d in slow])}"
+    return (
+        f"{len(slow)} of {plural(len(installed), 'memory module')} run at {speeds}: {named([d.locator for d in slow])}"
+    )
 
 
 def _unlike(

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from nodeproof.check import check
 from nodeproof.probes.numa import DeviceLocality, NumaBalancing, NumaNodes
-from nodeproof.verdict import Verdict, fail, named, ok, warn
+from nodeproof.verdict import Verdict, fail, named, ok, plural, warn
 
 MAX_DIFFERENCE_PERCENT = 5
 
@@ -44,7 +44,7 @@ def nodes(
     if bare:
         return fail(f"NUMA node {named(bare)} has CPUs and no memory, expected memory at each", **evidence)
     also = f", {len(without_cpus)} of them without CPUs" if without_cpus else ""
-    return ok(f"{len(numa.nodes)} NUMA nodes{also}", **evidence)
+    return ok(f"{plural(len(numa.nodes), 'NUMA node')}{also}", **evidence)
 
 
 def _difference_percent(numa: NumaNodes) -> float:
@@ -182,4 +182,4 @@ def device_locality(
         return warn(
             f"{len(lost)} of {len(found)} devices have no NUMA node, expected one each: {named(lost)}", **evidence
         )
-    return ok(f"{len(found)} devices at {len(numa.nodes)} NUMA nodes", **evidence)
+    return ok(f"{plural(len(found), 'device')} at {plural(len(numa.nodes), 'NUMA node')}", **evidence)

@@ -14,7 +14,7 @@ from nodeproof.errors import FactError, Kind
 from nodeproof.host import Host
 from nodeproof.policy.settings import CheckSettings, Settings
 from nodeproof.probes import fact
-from nodeproof.verdict import Status, Verdict, fail, harmless, named, ok
+from nodeproof.verdict import Status, Verdict, fail, harmless, named, ok, plural
 from support import Machine
 
 READS = 0
@@ -170,3 +170,5 @@ def test_hostile_text_becomes_one_printable_line() -> None:
     assert harmless("ünïcode is fine", 100) == "ünïcode is fine"
     assert named(range(2)) == "range(0, 2)"
     assert named([1, 2, 3, 4, 5, 6]) == "1, 2, 3, 4 and 2 more"
+    assert named({"c", "a", "b"}) == "a, b, c"
+    assert (plural(1, "socket"), plural(0, "socket")) == ("1 socket", "0 sockets")
