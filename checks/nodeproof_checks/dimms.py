@@ -65,11 +65,8 @@ def dimms(  # noqa: PLR0913  # each is a parameter of policy
 
 
 def _missing(installed: tuple[Dimm, ...], claimed: int | None, locators: tuple[str, ...]) -> list[str]:
-    wrong = (
-        [f"{plural(len(installed), 'memory module')}, expected {claimed}"]
-        if claimed not in (None, len(installed))
-        else []
-    )
+    found = plural(len(installed), "memory module")
+    wrong = [f"{found}, expected {claimed}"] if claimed not in (None, len(installed)) else []
     if missing := [slot for slot in locators if slot not in {d.locator for d in installed}]:
         wrong.append(f"no module in {named(missing)}")
     return wrong
@@ -81,7 +78,7 @@ def _below_rated(installed: tuple[Dimm, ...]) -> str:
         return ""
     speeds = f"{slow[0].configured_mts} MT/s, rated for {slow[0].speed_mts}"
     return (
-        f"{len(slow)} of {plural(len(installed), 'memory module')} run at {speeds}: {named([d.locator for d in slow])}"
+        f"{len(slow)} of {len(installed)} memory modules run at {speeds}: {named([d.locator for d in slow])}"
     )
 
 
