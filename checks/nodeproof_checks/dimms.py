@@ -77,9 +77,7 @@ def _below_rated(installed: tuple[Dimm, ...]) -> str:
     if not slow:
         return ""
     speeds = f"{slow[0].configured_mts} MT/s, rated for {slow[0].speed_mts}"
-    return (
-        f"{len(slow)} of {len(installed)} memory modules run at {speeds}: {named([d.locator for d in slow])}"
-    )
+    return f"{len(slow)} of {len(installed)} memory modules run at {speeds}: {named([d.locator for d in slow])}"
 
 
 def _unlike(
