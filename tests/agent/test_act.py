@@ -29,10 +29,11 @@ class Node:
         self.mode: Mode = "enforce"
         self.check = CheckSettings(clear_after=2)
         self.slurm = SlurmSettings(url=server.url)
+        self.doubts: tuple[str, ...] = ()
 
     def act(self, status: Status = Status.FAIL, summary: str = "/scratch is not mounted") -> dict[str, Any]:
         spec = CheckSpec("fs.mounted", lambda: Verdict(status, summary), (), {}, frozenset(), "", None, beta=False)
-        settings = Settings(mode=self.mode, slurm=self.slurm, checks={"fs.mounted": self.check})
+        settings = Settings(mode=self.mode, slurm=self.slurm, checks={"fs.mounted": self.check}, doubts=self.doubts)
         outcome = Pass((Result(spec, self.check, Verdict(status, summary), 0.0),), {})
         self.heard.clear()
         return act(outcome, settings, "n1.example.org", str(self.state_dir), self.heard.append)
@@ -225,3 +226,37 @@ def test_the_outcome_is_json(node: Node) -> None:
         "is_error",
         "warnings",
     }
+
+
+def test_an_answer_that_breaks_us_costs_no_report(node: Node) -> None:
+    node.drain()
+    node.server.on_node(DRAINED.with_node(reason_changed_at=float("inf")), update=UPDATED)
+
+    done = node.act()
+
+    assert done["is_error"]
+    assert done["result"] in ("slurm_error", "error")
+
+
+def test_a_user_name_that_no_header_can_hold_is_a_policy_error(node: Node) -> None:
+    token = node.state_dir.parent / "token"
+    token.touch(0o600)
+    token.write_text("secret")
+    node.slurm = node.slurm._replace(user_name="ł", token_file=str(token))
+
+    done = node.act()
+
+    assert "slurm.user_name" in done["summary"]
+    assert "secret" not in str(done) + str(node.heard)
+
+
+def test_doubts_about_the_class_are_told_and_not_counted(node: Node) -> None:
+    node.drain()
+    before = node.saved()
+    node.doubts = ("/proc/driver/nvidia/gpus/*/information: timed out",)
+
+    done = [node.act(Status.OK) for _ in range(3)][-1]
+
+    assert done["intent"] == "nothing"
+    assert "timed out" in done["summary"]
+    assert node.saved() == before

@@ -204,8 +204,8 @@ def test_trace_says_where_the_time_went(nodeproof: Run, node: Path) -> None:
 def test_the_fast_path_stays_light(node: Path) -> None:
     code = (
         "import sys; sys.argv[1:] = ['check', '--json', '--root', sys.argv[1]]\n"
-        "from nodeproof.cli import _run\n"
-        "_run()\n"
+        "from nodeproof.cli import run\n"
+        "run()\n"
         "heavy = {'pydantic', 'httpx', 'numpy', 'rich', 'ClusterShell', 'pynvml', 'psutil', 'tomllib'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
@@ -239,3 +239,40 @@ def test_a_recording_that_finds_no_room_leaves_nothing_behind(nodeproof: Run, tm
     assert done.returncode == 2
     assert f"{name}: cannot write: File too large" in done.stderr
     assert list((tmp_path / "into").iterdir()) == []
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-", ">&-"])
+def test_closed_streams_change_no_verdict(node: Path, closed: str) -> None:
+    command = (
+        f"exec {sys.executable} -I -m nodeproof check --root {node} cpu.governor -p cpu.governor.required=none {closed}"
+    )
+
+    assert subprocess.run(["sh", "-c", command], check=False, capture_output=True, timeout=60).returncode == 1
+
+
+@pytest.mark.parametrize("full", [">/dev/full", ">/dev/full 2>/dev/full"])
+def test_a_report_that_cannot_be_written_is_unknown(node: Path, full: str) -> None:
+    command = f"exec {sys.executable} -I -m nodeproof check --root {node} cpu.governor {full}"
+
+    assert subprocess.run(["sh", "-c", command], check=False, capture_output=True, timeout=60).returncode == 3
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_an_old_locale_costs_an_arrow_and_no_verdict(node: Path, encoding: str) -> None:
+    command = [sys.executable, "-m", "nodeproof", "check", "--root", str(node), "cpu.governor"]
+    done = subprocess.run(
+        command, check=False, capture_output=True, timeout=60, env={"PYTHONIOENCODING": encoding, "HOME": "/"}
+    )
+
+    assert done.returncode == 1
+    assert b"cpupower" in done.stdout
+
+
+def test_hostile_names_do_not_reach_the_terminal(nodeproof: Run, node: Path) -> None:
+    (node / "proc/sys/kernel").mkdir(parents=True)
+    (node / "proc/sys/kernel/hostname").write_text("x\x1b[2J\u202e: fit to work\n")
+
+    for form in ([], ["--json"]):
+        shown = nodeproof("check", "--root", node, "cpu.governor", "-p", "cpu.governor.required=\x1b[2Jx", *form).stdout
+        assert "\x1b" not in shown
+        assert "\u202e" not in shown

@@ -190,3 +190,12 @@ def test_no_history_drains_on_unknown_or_resumes_on_it(rows: Mapping[str, list[S
         if intent.action == "resume":
             assert Status.FAIL not in now.values()
             assert now["a.a"] in (Status.OK, Status.WARN)
+
+
+def test_a_node_whose_classes_are_in_doubt_is_neither_drained_nor_resumed() -> None:
+    doubtful = ENFORCE._replace(doubts=("/proc/driver/nvidia/gpus/*/information: timed out",))
+
+    assert after([[result("a.b", Status.FAIL)]], doubtful).action == "nothing"
+    resume = after([[result("a.b", Status.OK)]] * 5, doubtful, drained_for=("a.b",))
+    assert resume.action == "nothing"
+    assert "timed out" in resume.why

@@ -96,9 +96,9 @@ def test_a_misspelt_key_is_one_line_with_file_line_key_and_the_right_name(policy
             "2: check.cpu.governor.after: expected int of at least 1 (consecutive failures before a failure counts)",
         ),
         ("check.cpu = 5", "1: check.cpu: expected table (checks of cpu), found 5"),
-        ('budget_s = "long"', "1: budget_s: expected float above 0 (seconds that a whole pass may take), found "),
-        ("budget_s = nan", "1: budget_s: expected float above 0 (seconds that a whole pass may take), found nan"),
-        ("budget_s = 1979-05-27", "1: budget_s: expected float above 0 (seconds that a whole pass may take), found "),
+        ('budget_s = "long"', "1: budget_s: expected float above 0 and at most 3600 (seconds that a whole pass may take), found "),
+        ("budget_s = nan", "1: budget_s: expected float above 0 and at most 3600 (seconds that a whole pass may take), found nan"),
+        ("budget_s = 1979-05-27", "1: budget_s: expected float above 0 and at most 3600 (seconds that a whole pass may take), found "),
         ("class = 1", "1: class: expected list of tables (classes of nodes), found 1"),
         ("mode = [", "1: not TOML: Invalid value"),
     ],
@@ -195,10 +195,17 @@ def test_what_is_not_known_of_a_node_matches_nothing(policy: Write) -> None:
     directory = policy('[[class]]\nname = "x"\nmatch.product = "*"\n')
     unread = FactError("/sys/class/dmi/id/product_name", "denied")
 
-    settings, warnings = load_settings(directory, Identity("n1", unread=(unread,)), SPECS, cache="")
+    settings, _ = load_settings(directory, Identity("n1", unread=(unread,)), SPECS, cache="")
 
     assert settings.classes == ()
-    assert warnings == [f"classes of nodes by product may be missed: {unread}"]
+    assert settings.doubts == (str(unread),)
+
+
+def test_a_node_without_a_name_may_be_in_any_host_set(policy: Write) -> None:
+    by_host = policy('[[class]]\nname = "x"\nmatch.hosts = "n[1-3]"\n')
+
+    assert load_settings(by_host, Identity(""), SPECS, cache="")[0].doubts == ("the host name is not known",)
+    assert load_settings(by_host, Identity("n9"), SPECS, cache="")[0].doubts == ()
 
 
 def test_later_wins_and_every_value_knows_where_it_came_from(policy: Write) -> None:
@@ -260,10 +267,12 @@ def test_a_host_is_asked_only_for_what_the_classes_match_on(policy: Write, tmp_p
     assert load_settings(by_host, host, SPECS, cache="")[0].classes == ("x",)
 
     by_product = policy('[[class]]\nname = "y"\nmatch.product = "HPC*"\n')
-    settings, warnings = load_settings(by_product, host, SPECS, cache="")
+    settings, _ = load_settings(by_product, host, SPECS, cache="")
 
     assert settings.classes == ("y",)
-    assert warnings == ["classes of nodes by product may be missed: /proc/cpuinfo: denied (EACCES)"]
+    assert settings.doubts == ()
+    by_cpu = policy('[[class]]\nname = "z"\nmatch.cpu_model = "*"\n')
+    assert load_settings(by_cpu, host, SPECS, cache="")[0].doubts == ("/proc/cpuinfo: denied (EACCES)",)
 
 
 # Identity

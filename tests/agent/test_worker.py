@@ -3,7 +3,10 @@
 import faulthandler
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -87,6 +90,15 @@ class Spinning(NamedTuple):
             pass
 
 
+@fact("/proc/self/fd")
+class OpenFiles(NamedTuple):
+    links: dict[str, str]
+
+    @classmethod
+    def read(cls, host: Host) -> Self:
+        return cls({p: host.link(p) for p in ("/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2")})
+
+
 def plant_fifo(tmp_path: Path) -> str:
     global FIFO  # noqa: PLW0603
     FIFO = str(tmp_path / "fifo")
@@ -165,3 +177,53 @@ def test_no_child_is_left_behind(tmp_path: Path) -> None:
 def child_states() -> list[str]:
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in children]
+
+
+def test_a_child_holds_none_of_the_callers_streams() -> None:
+    value = read(Host(), OpenFiles)[OpenFiles]
+
+    assert isinstance(value, OpenFiles)
+    assert set(value.links.values()) == {"/dev/null"}
+
+
+def run_alone(tmp_path: Path, call: str) -> "subprocess.Popen[str]":
+    """Start a process of its own that reads a fact which hangs."""
+    fifo = plant_fifo(tmp_path)
+    code = f"import test_worker as t; t.FIFO = {fifo!r}; {call}"
+    environment = os.environ | {"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parent.parent}"}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    until_s = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until_s
+
+
+def test_children_end_when_their_parent_was_killed(tmp_path: Path) -> None:
+    process = run_alone(tmp_path, "t.read(t.Host(), t.HangingWhole, t.Spinning, deadline_s=60, budget_s=2)")
+    wait_until(lambda: len(children_of(process.pid)) == 2)
+    children = children_of(process.pid)
+
+    process.kill()
+    process.communicate()
+
+    wait_until(lambda: not any(Path(f"/proc/{c}").exists() for c in children))
+
+
+def test_a_parent_that_ignores_its_children_still_gets_their_facts(tmp_path: Path) -> None:
+    ignore = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    process = run_alone(tmp_path, f"{ignore}; print(len(t.read(t.Host(), t.Healthy, t.Crashing, t.HangingWhole)))")
+
+    assert process.communicate(timeout=60)[0] == "3\n"
+
+
+def test_no_descriptor_to_spare_is_unknown_not_a_crash(tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))"
+    process = run_alone(tmp_path, f"{limit}; print(t.read(t.Host(), t.Healthy, t.Spinning)[t.Healthy])")
+
+    assert process.communicate(timeout=60)[0] == "Healthy: failed (no worker: Too many open files)\n"

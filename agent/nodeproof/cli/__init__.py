@@ -1,7 +1,7 @@
 """The command line: one file per command, imported when it is used."""
 
 import importlib
-import os
+import io
 import sys
 
 import click
@@ -51,15 +51,11 @@ def cli() -> None:
     """Decide whether this node is fit to work."""
 
 
-def main() -> None:
-    """Run the command line and exit. An error of ours is one line; a bug is *unknown*, never a failed node."""
-    code = _run()
-    sys.stderr.flush()
-    os._exit(code)  # all is written and closed; taking the interpreter apart would cost the prolog 10 ms
-
-
-def _run() -> int:
+def run() -> int:
+    """Run the command line and return its exit code. Whatever else is raised is a bug (see `nodeproof.__main__`)."""
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a verdict is worth more than an arrow
         code = int(cli.main(prog_name="nodeproof", standalone_mode=False) or 0)
         sys.stdout.flush()
     except click.ClickException as error:
@@ -71,15 +67,9 @@ def _run() -> int:
         for line in str(error).splitlines():
             click.echo(f"nodeproof: {harmless(line, 1000)}", err=True)
         return EXIT_USAGE
-    except OSError as error:  # facts and files have errors of their own: this is the report's way out
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail once more at exit
-        if isinstance(error, BrokenPipeError):
-            return EXIT_INTERRUPTED
-        click.echo(f"nodeproof: cannot write: {error}", err=True)
-        return EXIT_UNKNOWN
-    except Exception:  # noqa: BLE001  # the outermost boundary: exit 1 would say that the node failed
-        import traceback
-
-        traceback.print_exc()
+    except BrokenPipeError:
+        return EXIT_INTERRUPTED  # the reader has gone
+    except OSError as error:
+        click.echo(f"nodeproof: {error}", err=True)
         return EXIT_UNKNOWN
     return code

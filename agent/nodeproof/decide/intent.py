@@ -32,6 +32,8 @@ def decide(results: Sequence[Result], history: History, settings: Settings, drai
     `drain_id` marks a new drain as ours: short, random, made by the caller.
     """
     is_dry = settings.mode != "enforce"
+    if settings.doubts:
+        return Intent("nothing", f"its classes are not known: {named(settings.doubts, 2)}", is_dry)
     failing = [r for r in results if r.verdict.status is Status.FAIL and can_drain(r)]
     ripe = [r for r in failing if history.of(r.spec.id).fails >= r.settings.after]
     if ripe:

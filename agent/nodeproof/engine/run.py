@@ -37,6 +37,21 @@ class Pass(NamedTuple):
         return max((r.verdict.status for r in self.results), default=Status.OK)
 
 
+def own_finding(condition: str, summary: str) -> Result:
+    """Return an *unknown* about nodeproof itself: what it could not do for this node."""
+    spec = CheckSpec(
+        id=f"nodeproof.{condition}",
+        function=unknown,
+        facts=(),
+        parameters={},
+        tags=frozenset(),
+        remedy="",
+        learn=None,
+        beta=True,
+    )
+    return Result(spec, CheckSettings(on_fail="report"), unknown(summary), 0.0)
+
+
 def run(host: Host, specs: Iterable[CheckSpec], settings: Settings) -> Pass:
     """Read what the checks need, once each, and judge it within `settings.budget_s`."""
     specs = tuple(specs)
@@ -45,6 +60,8 @@ def run(host: Host, specs: Iterable[CheckSpec], settings: Settings) -> Pass:
     until_s = time.monotonic() + settings.budget_s
     readings = read_facts(host, facts, deadline_s=settings.deadline_s, until_s=until_s)
     results = [_result(s, settings.of(s.id), readings) for s in specs]
+    if settings.doubts:
+        results.append(own_finding("class", f"which classes this node is in is not known: {named(settings.doubts)}"))
     return Pass(tuple(sorted(results, key=lambda r: (-r.verdict.status, r.spec.id))), readings)
 
 

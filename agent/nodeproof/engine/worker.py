@@ -6,6 +6,7 @@ the question is noted as hung, and a new worker goes on, for which that question
 Deliberately not here: what a fact that could not be had means (`engine.run`).
 """
 
+import contextlib
 import mmap
 import os
 import pickle
@@ -25,6 +26,9 @@ MAX_HUNG = 8
 
 _PAGE_BYTES = 4096
 
+#: A child's alarm clock where a pass has no end, in seconds.
+_LONGEST_S = 86_400.0
+
 
 class Reading(NamedTuple):
     """A fact, or why it could not be had, and how long that took."""
@@ -43,8 +47,10 @@ def read_facts(host: Host, facts: Sequence[type], *, deadline_s: float, until_s:
     _reap()
     quick = [f for f in facts if not FACTS[f].isolated]
     groups = [[f] for f in facts if FACTS[f].isolated] + ([quick] if quick else [])
-    workers = [_Worker(host, group, deadline_s) for group in groups]
+    workers = [_Worker(host, group, deadline_s, until_s) for group in groups]
     try:
+        for worker in workers:
+            worker.start()
         _serve(workers, until_s)
     finally:
         for worker in workers:
@@ -85,28 +91,57 @@ def _serve(workers: "list[_Worker]", until_s: float) -> None:
 class _Worker:
     """One group of facts and the child that reads it now."""
 
-    def __init__(self, host: Host, facts: Sequence[type], deadline_s: float) -> None:
+    def __init__(self, host: Host, facts: Sequence[type], deadline_s: float, until_s: float) -> None:
         self.host = host
         self.deadline_s = deadline_s
+        self.until_s = until_s
         self.missing = list(facts)
         self.readings: dict[type, Reading] = {}
         self.hung: set[str] = set()
         self.is_running = False
         self._page = mmap.mmap(-1, _PAGE_BYTES)
-        self._start()
+        self.pid = self.pipe = -1
 
-    def _start(self) -> None:
+    def start(self) -> None:
         """Start a child for what is missing; with nothing missing there is nothing to do."""
         if not self.missing:
             return
         self._buffer = b""
         _leave(self._page, "")
-        self.pipe, write_end = os.pipe()
-        self.pid = os.fork()
+        try:
+            self.pipe, write_end = os.pipe()
+            try:
+                self.pid = os.fork()
+            except OSError:
+                os.close(self.pipe)
+                os.close(write_end)
+                raise
+        except OSError as error:  # the node has no descriptor, process or memory to spare
+            while self.missing:
+                self._fail(FactError(self.missing[0].__name__, "failed", f"no worker: {error.strerror}"))
+            return
+        _PIPES.add(self.pipe)
         if self.pid == 0:
-            _child(self.host, self.missing, frozenset(self.hung), write_end, self._page)
+            self._read_and_exit(write_end)
         os.close(write_end)
         self.is_running = True
+
+    def _read_and_exit(self, pipe: int) -> None:
+        """Be the child: read facts and send them."""
+        try:
+            _settle(self.until_s)
+            host, page = self.host, self._page
+            host.touch, host.hung = lambda name: _leave(page, name), frozenset(self.hung)
+            for fact in self.missing:
+                notes = None
+                if isinstance(host.machine, Recorder):
+                    notes = host.machine.notes = Notes()
+                raw = pickle.dumps((_read(host, fact), notes))
+                raw = len(raw).to_bytes(4, "little") + raw
+                while raw:
+                    raw = raw[os.write(pipe, raw) :]
+        finally:
+            os._exit(1)
 
     def hangs_at_s(self) -> float:
         """Return when the child counts as hung, if it asks nothing new until then."""
@@ -132,7 +167,7 @@ class _Worker:
         ended = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit {status >> 8}"
         self._note(asked, FactError(asked, "crashed", ended))
         self._fail(FactError(asked or self.missing[0].__name__, "crashed", ended))
-        self._start()
+        self.start()
 
     def replace_if_hung(self) -> None:
         """Kill a child that hangs, note its question, and let a new child go on."""
@@ -146,7 +181,7 @@ class _Worker:
         else:
             self.hung.add(asked)
             self._note(asked, FactError(asked, "timed_out"))
-        self._start()
+        self.start()
 
     def give_up(self, why: str) -> None:
         """Say what is still missing, and what was being asked, and stop."""
@@ -172,7 +207,9 @@ class _Worker:
             return 0
         self.is_running = False
         os.close(self.pipe)
-        os.kill(self.pid, signal.SIGKILL)
+        _PIPES.discard(self.pipe)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
         _LEFT.append(self.pid)
         if not self.missing:
             return 0
@@ -183,6 +220,9 @@ class _Worker:
         return 0
 
 
+#: Read ends of the workers' pipes. A child that kept one open would keep its siblings from noticing our end.
+_PIPES: set[int] = set()
+
 #: Children that were killed and not yet seen dead; those in D state die when the kernel lets them.
 _LEFT: list[int] = []
 
@@ -191,7 +231,10 @@ def _reap() -> dict[int, int]:
     """Collect children that are dead by now, without waiting. Returns wait status by PID."""
     dead = {}
     for pid in list(_LEFT):
-        found, status = os.waitpid(pid, os.WNOHANG)
+        try:
+            found, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:  # somebody ignores SIGCHLD, and the kernel has reaped it
+            found, status = pid, 0
         if found:
             _LEFT.remove(pid)
             dead[pid] = status
@@ -204,19 +247,16 @@ def _leave(page: mmap.mmap, name: str) -> None:
     page[: 10 + len(raw)] = time.monotonic_ns().to_bytes(8, "little") + len(raw).to_bytes(2, "little") + raw
 
 
-def _child(host: Host, facts: Sequence[type], hung: frozenset[str], pipe: int, page: mmap.mmap) -> None:
-    """Read facts and send them; never returns."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the parent is gone: so are we
-    host.touch, host.hung = lambda name: _leave(page, name), hung
-    try:
-        for fact in facts:
-            notes = None
-            if isinstance(host.machine, Recorder):
-                notes = host.machine.notes = Notes()
-            raw = pickle.dumps((_read(host, fact), notes))
-            raw = len(raw).to_bytes(4, "little") + raw
-            while raw:
-                raw = raw[os.write(pipe, raw) :]
-    finally:
-        os._exit(1)
+def _settle(until_s: float) -> None:
+    """Make a child that nobody has to look after: it dies with its parent, or with the pass, and holds nothing.
+
+    A child in D state lives on; were the caller's output open in it, whoever reads that to its end would hang too.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGPIPE, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, min(max(0.0, until_s - time.monotonic()) + 1, _LONGEST_S))
+    for fd in _PIPES:
+        os.close(fd)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)

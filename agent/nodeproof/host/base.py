@@ -3,10 +3,12 @@
 Deliberately not here: any meaning of what was read (`nodeproof.probes`).
 """
 
+import contextlib
 import errno
 import fnmatch
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, Self
 
 from nodeproof.errors import FactError, Kind
@@ -55,13 +57,18 @@ class Live:
     can_hang = True
 
     def read(self, path: str) -> bytes:
-        return read_bounded(path)
+        with _seen(path):
+            return read_bounded(path)
 
     def glob(self, pattern: str) -> list[str]:
-        return walk("", pattern)
+        found = walk("", pattern)
+        if not found:
+            _refuse_unmounted(pattern)
+        return found
 
     def link(self, path: str) -> str:
-        return os.readlink(path)
+        with _seen(path):
+            return os.readlink(path)
 
     def call(self, function: HostCall, *args: Any) -> Any:
         return function(*args)
@@ -128,18 +135,55 @@ def call_name(function: HostCall, *args: Any) -> str:
     return " ".join([function.__name__, *map(str, args)])
 
 
+@contextlib.contextmanager
+def _seen(path: str) -> Iterator[None]:
+    """Let *absent* through only if the kernel's file systems are there to be absent from."""
+    try:
+        yield
+    except FileNotFoundError:
+        _refuse_unmounted(path)
+        raise
+
+
+def _refuse_unmounted(path: str) -> None:
+    """Raise FactError if `path` lies in sysfs or procfs and that is not mounted here, or masked by a sandbox.
+
+    Without this a hook that runs in a container, or too early at boot, would find every part absent.
+    """
+    for mount, always_there in (("/sys/", "/sys/devices/system"), ("/proc/", "/proc/self")):
+        if path.startswith(mount) and not os.path.exists(always_there):
+            raise FactError(path, "failed", f"{mount[:-1]} is not mounted")
+
+
 def read_bounded(path: str) -> bytes:
     """Return at most `MAX_FILE_BYTES` of a file, in small reads: procfs answers a large one with ENOMEM."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        content = chunk = os.read(descriptor, _CHUNK_BYTES)
-        # a short read is the end of a sysfs attribute, but not of every procfs file
-        while chunk and len(content) < MAX_FILE_BYTES:
-            chunk = os.read(descriptor, _CHUNK_BYTES)
-            content += chunk
-        return content[:MAX_FILE_BYTES]
+        return _read(descriptor, MAX_FILE_BYTES)
     finally:
         os.close(descriptor)
+
+
+def read_regular(path: str, source: str, most: int = MAX_FILE_BYTES) -> bytes:
+    """Like `read_bounded`, for trees from elsewhere: what is no regular file raises FactError about `source`.
+
+    A FIFO or a device that somebody left in a tree would otherwise hang the reader for good.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FactError(source, "failed", "not a regular file")
+        return _read(descriptor, most)
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, most: int) -> bytes:
+    content = bytearray()
+    # a short read is the end of a sysfs attribute, but not of every procfs file
+    while len(content) < most and (chunk := os.read(descriptor, _CHUNK_BYTES)):
+        content += chunk
+    return bytes(content[:most])
 
 
 def walk(root: str, pattern: str) -> list[str]:

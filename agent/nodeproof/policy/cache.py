@@ -29,7 +29,8 @@ class Saved(NamedTuple):
 def default_directory() -> str:
     if os.geteuid() == 0:
         return "/var/cache/nodeproof"
-    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "nodeproof")
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(base, "nodeproof") if os.path.isabs(base) else ""  # nobody's home: keep nothing
 
 
 def key_of(files: Iterable[str], specs: Mapping[str, CheckSpec]) -> object:

@@ -22,8 +22,8 @@ _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 #: The keys of settings.py: what they mean, and what limits their values.
 _MEANING: dict[str, tuple[str, dict[str, float]]] = {
     "mode": ("observe says what it would do, enforce does it", {}),
-    "budget_s": ("seconds that a whole pass may take", {"gt": 0}),
-    "deadline_s": ("seconds that one question to the machine may take", {"gt": 0}),
+    "budget_s": ("seconds that a whole pass may take", {"gt": 0, "le": 3600}),
+    "deadline_s": ("seconds that one question to the machine may take", {"gt": 0, "le": 600}),
     "on_fail": ("drain the node, only report, or ignore: the check is switched off", {}),
     "after": ("consecutive failures before a failure counts", {"ge": 1}),
     "clear_after": ("consecutive passes before a failure is over", {"ge": 1}),
@@ -33,9 +33,9 @@ _MEANING: dict[str, tuple[str, dict[str, float]]] = {
     "user_name": ("Slurm user that the token belongs to", {}),
     "node_name": ("name of this node in Slurm; empty: the short host name", {}),
     "ca_file": ("certificates that slurmrestd's is checked against; empty: the system's", {}),
-    "timeout_s": ("seconds that slurmrestd may take to answer", {"gt": 0}),
+    "timeout_s": ("seconds that all requests of one pass to slurmrestd may take together", {"gt": 0, "le": 600}),
 }
-_LIMIT_WORDS = {"gt": "above", "ge": "of at least"}
+_LIMIT_WORDS = {"gt": "above", "ge": "of at least", "le": "and at most"}
 
 _MATCH = {
     "hosts": "host set in ClusterShell's syntax, such as gpu[001-128]!gpu007",

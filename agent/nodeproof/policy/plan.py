@@ -98,6 +98,11 @@ def bind(plan: Plan, identity: Identity) -> Settings:
     )
 
 
+def has_host_sets(plan: Plan) -> bool:
+    """Tell whether a class matches on the host name."""
+    return any("hosts" in layer["match"] for layer in plan["layers"])
+
+
 def _is_matched(match: Mapping[str, Any], identity: Identity) -> bool:
     """What is not known of a node matches no pattern, not even `*`."""
     return all(

@@ -9,9 +9,18 @@ from nodeproof.errors import PolicyError
 from nodeproof.host import Host
 from nodeproof.policy import cache as plans
 from nodeproof.policy.load import policy_files
-from nodeproof.policy.plan import NO_POLICY, Plan, bind, compile_plan, entries, keys_matched_on, with_values
+from nodeproof.policy.plan import (
+    NO_POLICY,
+    Plan,
+    bind,
+    compile_plan,
+    entries,
+    has_host_sets,
+    keys_matched_on,
+    with_values,
+)
 from nodeproof.policy.settings import Settings
-from nodeproof.probes.identity import Identity, host_name
+from nodeproof.probes.identity import Identity, host_name, key_of_source
 
 DEFAULT_DIRECTORY = "/etc/nodeproof/policy.d"
 
@@ -38,9 +47,10 @@ def load_settings(
     wanted = keys_matched_on(plan)
     if isinstance(node, Host):
         node = identify(node) if wanted else Identity(name)
-    if wanted:
-        warnings += [f"classes of nodes by {', '.join(sorted(wanted))} may be missed: {e}" for e in node.unread]
-    return bind(plan, node), warnings
+    doubts = [str(e) for e in node.unread if key_of_source(e.source) in {None, *wanted}] if wanted else []
+    if not name and has_host_sets(plan):
+        doubts.append("the host name is not known")
+    return bind(plan, node)._replace(doubts=tuple(doubts)), warnings
 
 
 def load_plan(

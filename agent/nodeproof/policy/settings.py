@@ -43,7 +43,11 @@ class SlurmSettings(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The effective policy of one node."""
+    """The effective policy of one node.
+
+    `doubts` say why the node's classes are not known for sure: whoever acts on these settings could act on
+    those of another class, and drain what is exempt or resume what is sick.
+    """
 
     mode: Mode = "observe"
     budget_s: float = 30.0
@@ -52,6 +56,7 @@ class Settings(NamedTuple):
     classes: tuple[str, ...] = ()
     checks: Mapping[str, CheckSettings] = {}
     origin: Mapping[str, str] = {}
+    doubts: tuple[str, ...] = ()
 
     def of(self, check_id: str) -> CheckSettings:
         return self.checks.get(check_id, _DEFAULT)

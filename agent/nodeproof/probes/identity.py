@@ -45,6 +45,13 @@ class Identity(NamedTuple):
         )
 
 
+def key_of_source(source: str) -> str | None:
+    """Return which field of the identity comes from `source`; None: it could be any."""
+    if source.startswith("/proc/driver/nvidia/"):
+        return "gpu_model"
+    return {PRODUCT: "product", CPU_INFO: "cpu_model"}.get(source)
+
+
 def host_name(host: Host) -> str:
     """Return the node's name; a tree without one (only `sys/`, say) is a node without a name."""
     try:

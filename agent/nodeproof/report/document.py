@@ -54,8 +54,8 @@ def document(outcome: Pass, context: Context) -> dict[str, object]:
 
 
 def as_json(outcome: Pass, context: Context) -> str:
-    """Return the report as text; keys in a fixed order."""
-    return json.dumps(document(outcome, context), indent=2, ensure_ascii=False, default=_plain)
+    """Return the report as ASCII text, so that no terminal obeys what is in it; keys in a fixed order."""
+    return json.dumps(document(outcome, context), indent=2, default=_plain)
 
 
 def counts(outcome: Pass) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from nodeproof.engine import Pass, Result
 from nodeproof.report.document import Context, counts
-from nodeproof.verdict import Status
+from nodeproof.verdict import Status, harmless
 
 _STYLES = {
     Status.OK: "green",
@@ -72,7 +72,8 @@ def _summary(outcome: Pass, context: Context, seconds: float) -> str:
 
 
 def write(lines: Iterator[Row]) -> None:
-    """Print rows: in colour and wrapped to the width on a terminal, plain elsewhere."""
+    """Print rows: in colour and wrapped to the width on a terminal, plain elsewhere. Hostile text is made harmless."""
+    lines = (r._replace(name=harmless(r.name, 100), text=harmless(r.text, 1000)) for r in lines)
     if sys.stdout.isatty():
         _write_terminal(lines)
         return

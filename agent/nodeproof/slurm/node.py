@@ -41,7 +41,7 @@ def node_of(entry: Any) -> Node:
             reason_changed_at=number(entry.get("reason_changed_at", 0)),
             extra=str(entry.get("extra", "")),
         )
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
         raise ValueError(f"not a node: {type(error).__name__}: {error}") from error
 
 

@@ -200,6 +200,8 @@ def _http(settings: SlurmSettings, base_url: str, socket_path: str | None) -> "h
     import httpx
 
     headers = {"Accept-Encoding": "identity"}
+    if not (settings.user_name.isascii() and settings.user_name.isprintable()):
+        raise PolicyError("policy", "slurm.user_name", f"expected a user name in ASCII, found {settings.user_name!r}")
     if settings.token_file:
         headers |= {"X-SLURM-USER-NAME": settings.user_name, "X-SLURM-USER-TOKEN": read_token(settings.token_file)}
     # slurmrestd closes the connection after an error: a fresh one for each request races with nothing.

@@ -74,6 +74,9 @@ class Store:
         return True
 
     def _open_directory(self) -> int | None:
+        if not os.path.isabs(self.directory):
+            self._warn(f"cannot keep state in {self.directory}: expected an absolute path (--state-dir)")
+            return None
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
