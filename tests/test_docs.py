@@ -1,14 +1,20 @@
 """What every check must bring along: documentation, units, a remedy, a test."""
 
 import re
+import types
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from nodeproof.check import CheckSpec, registry
+from nodeproof.check import _REGISTRY, CheckSpec, registry
 from nodeproof.cli import explain
+from nodeproof.engine.run import judge
+from nodeproof.engine.worker import read_facts
+from nodeproof.policy.settings import CheckSettings
 from nodeproof.probes import FACTS
+from nodeproof.verdict import Status
+from support import Machine
 
 SPECS = registry()
 TESTS = "\n".join(f.read_text() for f in Path(__file__).parent.rglob("test_*.py"))
@@ -69,3 +75,32 @@ def test_at_most_one_check_of_a_subject_takes_its_claim() -> None:
     subjects = [s.subject for s in SPECS.values() if "claimed" in s.parameters]
 
     assert sorted(subjects) == sorted(set(subjects))
+
+
+def readme_check() -> str:
+    """Return the example of README's section on adding a check."""
+    section = (Path(__file__).parent.parent / "README.md").read_text().partition("## Add a check")[2]
+    return section.partition("```python\n")[2].partition("```")[0]
+
+
+def test_the_check_in_the_readme_works(machine: Machine) -> None:
+    name = "readme_example"
+    module = types.ModuleType(name)
+    exec(readme_check(), module.__dict__)  # our own text
+    spec = _REGISTRY.pop("cpu.driver")
+
+    host = machine({f"/sys/devices/system/cpu/cpu0/cpufreq/{f}": v for f, v in CPUFREQ.items()})
+    readings = read_facts(host, spec.facts, deadline_s=5, until_s=float("inf"))
+
+    assert judge(spec, CheckSettings({"required": "amd-pstate-epp"}), readings).status == Status.OK
+    wrong = judge(spec, CheckSettings({"required": "acpi-cpufreq"}), readings)
+    assert wrong.summary == "CPU 0 uses amd-pstate-epp, expected acpi-cpufreq"
+    assert judge(spec, CheckSettings(), readings).status == Status.SKIP
+
+
+CPUFREQ = {
+    "scaling_governor": "performance",
+    "scaling_driver": "amd-pstate-epp",
+    "scaling_max_freq": "3700000",
+    "cpuinfo_max_freq": "3700000",
+}

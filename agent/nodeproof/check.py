@@ -7,12 +7,13 @@ One named `claimed` takes what the node's class claims of that subject (`claims.
 """
 
 import importlib
+import importlib.machinery
 import os
 import pkgutil
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from nodeproof.errors import PolicyError
@@ -20,6 +21,9 @@ from nodeproof.probes import FACTS
 from nodeproof.verdict import Verdict, named
 
 ENTRY_POINTS = "nodeproof.checks"
+
+#: Imported first, so that no plug-in takes the id of one of their checks; without them there is no verdict.
+BUILT_IN = ("nodeproof_checks", "nodeproof_bench.checks")
 
 #: Tags that profiles select by; `bench` marks checks that measure and are never in the default set.
 TAGS = frozenset({"prolog", "healthcheck", "boot", "bench"})
@@ -82,6 +86,7 @@ class _Unset(dict[str, object]):
 
 
 _REGISTRY: dict[str, CheckSpec] = {}
+_BROKEN: dict[str, str] = {}
 
 _Check = TypeVar("_Check", bound=Callable[..., Verdict])
 
@@ -152,18 +157,71 @@ def _type_name(annotation: Any) -> str:
 def registry() -> dict[str, CheckSpec]:
     """Return every check by id, in id order, after importing all installed check packages.
 
-    Raises PolicyError if a check package may be written by others than root and the calling user.
+    A plug-in that cannot be imported contributes no check and is among the `broken_packages`.
+    Raises PolicyError if a built-in package may be written by others than root and the calling user.
     """
-    for name in sorted(_entry_points()):
-        _import(name)
+    names = set(_entry_points()) - _BROKEN.keys()
+    guard = _Guard({name.partition(".")[0] for name in names})
+    sys.meta_path.insert(0, guard)
+    try:
+        for name in sorted(names, key=lambda n: (n not in BUILT_IN, n)):
+            _import(name)
+    finally:
+        sys.meta_path.remove(guard)
     return dict(sorted(_REGISTRY.items()))
 
 
+def broken_packages() -> dict[str, str]:
+    """Return why, in one line each, plug-ins named by module could not be imported by `registry`."""
+    return dict(_BROKEN)
+
+
 def _import(name: str) -> None:
-    module = sys.modules.get(name) or importlib.import_module(name)
-    refuse_foreign(module.__file__ or name)
-    for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
-        importlib.import_module(f"{name}.{info.name}")
+    try:
+        module = importlib.import_module(name)
+        for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
+            importlib.import_module(f"{name}.{info.name}")
+    except (Exception, SystemExit) as error:
+        if name in BUILT_IN:
+            raise
+        words = str(error) if isinstance(error, PolicyError) else f"{type(error).__name__}: {error}"
+        _BROKEN[name] = " ".join(words.split())[:300]
+        # what half a plug-in declared may lack what the other half defines
+        for id_, spec in list(_REGISTRY.items()):
+            if f"{spec.function.__module__}.".startswith(f"{name}."):
+                del _REGISTRY[id_]
+
+
+class _Guard:
+    """Finds what the finders after it find, and refuses foreign files of check packages before any code in them runs.
+
+    In the way of every import, because a package may import its own parts before we know their names.
+    """
+
+    def __init__(self, packages: set[str]) -> None:
+        self.packages = packages
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name.partition(".")[0] not in self.packages:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None:
+                _refuse_foreign_module(spec)
+                return spec
+        return None
+
+
+def _refuse_foreign_module(spec: importlib.machinery.ModuleSpec) -> None:
+    files = [*(spec.submodule_search_locations or [])]
+    if spec.has_location and spec.origin is not None:
+        files.append(spec.origin)
+    if spec.cached is not None:  # run instead of the source if it looks current
+        files += [file for file in (os.path.dirname(spec.cached), spec.cached) if os.path.lexists(file)]
+    for file in files:
+        refuse_foreign(file)
 
 
 def _entry_points() -> Iterator[str]:
@@ -183,7 +241,7 @@ def _entry_points() -> Iterator[str]:
 
 def _named_in(file: str) -> Iterable[str]:
     try:
-        with open(file, encoding="utf-8") as stream:
+        with open(file, encoding="utf-8", errors="replace") as stream:
             text = stream.read()
     except OSError:
         return
@@ -206,7 +264,8 @@ def refuse_foreign(file: str) -> None:
         info = os.stat(file)
     except OSError as error:
         raise PolicyError(file, "", f"cannot be read: {error.strerror}") from error
-    owners = {0, os.geteuid(), int(os.environ.get("SUDO_UID", "0"))}
+    sudo = os.environ.get("SUDO_UID", "")
+    owners = {0, os.geteuid(), int(sudo) if sudo.isdecimal() and len(sudo) <= 10 else 0}
     if info.st_uid not in owners:
         raise PolicyError(file, "owner", f"expected uid {named(sorted(owners))}, found uid {info.st_uid}")
     others = 0o022 if os.geteuid() == 0 else 0o002

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from nodeproof.check import check
 from nodeproof.probes.cpu import Clocksource, Microcode, Vulnerabilities
-from nodeproof.verdict import Verdict, fail, named, ok
+from nodeproof.verdict import Verdict, fail, named, ok, plural
 
 
 @check(
@@ -35,7 +35,7 @@ def microcode(
         )
     if min_revision is not None and usual < int(min_revision, 16):
         return fail(f"microcode {usual:#x}, expected at least {min_revision}", **evidence)
-    return ok(f"{len(microcode.revisions)} CPUs run microcode {usual:#x}", **evidence)
+    return ok(f"microcode {usual:#x} on {plural(len(microcode.revisions), 'CPU')}", **evidence)
 
 
 def _kinds(vulnerabilities: Vulnerabilities) -> dict[str, str]:
@@ -72,7 +72,7 @@ def vulnerabilities(
             wrong.append(f'{name} is "{state}", expected "{beginning}"')
     if wrong:
         return fail(named(wrong), states=dict(vulnerabilities.states))
-    return ok(f"{len(required)} vulnerabilities are in the required state", states=dict(vulnerabilities.states))
+    return ok(f"CPU vulnerabilities in the required state: {len(required)}", states=dict(vulnerabilities.states))
 
 
 @check(

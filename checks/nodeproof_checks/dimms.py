@@ -16,7 +16,7 @@ def _learn(dimms: Dimms) -> dict[str, object]:
         "claimed": len(dimms.installed),
         "locators": [d.locator for d in dimms.installed],
     }
-    if _odd_ones(dimms):
+    if _slowing_ones(dimms) or _odd_ones(dimms):
         learned["is_mix_allowed"] = True
     values = {
         "size_bytes": {d.size_bytes for d in dimms.installed},
@@ -39,9 +39,9 @@ def dimms(  # noqa: PLR0913  # each is a parameter of policy
     claimed: Annotated[int | None, "memory modules installed"] = None,
     locators: Annotated[tuple[str, ...], "slots that must hold a module, as the check names them"] = (),
     size_bytes: Annotated[int | None, "size of each module in bytes"] = None,
-    speed_mts: Annotated[int | None, "rated speed of each module in MT/s"] = None,
+    speed_mts: Annotated[int | None, "least rated speed of each module in MT/s"] = None,
     configured_speed_mts: Annotated[int | None, "speed that each module must run at in MT/s"] = None,
-    is_mix_allowed: Annotated[bool, "modules of one kind may differ in size and configured speed"] = False,
+    is_mix_allowed: Annotated[bool, "modules of one kind may differ in size and speed"] = False,
 ) -> Verdict:
     """All memory modules are there, alike, and run at the expected speed.
 
@@ -52,15 +52,18 @@ def dimms(  # noqa: PLR0913  # each is a parameter of policy
     evidence = {"modules": len(installed), "empty_slots": list(dimms.empty)[:64]}
     problems = _missing(installed, claimed, locators)
     problems += _unlike(installed, "size", lambda d: d.size_bytes, size_bytes, _mebibytes)
-    problems += _unlike(installed, "rated speed", lambda d: d.speed_mts, speed_mts, _transfers)
-    problems += _unlike(installed, "configured speed", lambda d: d.configured_mts, configured_speed_mts, _transfers)
+    problems += _rated_too_low(installed, speed_mts)
+    misconfigured = _unlike(installed, "configured speed", lambda d: d.configured_mts, configured_speed_mts, _transfers)
+    slowing = _slowing_ones(dimms) if misconfigured or configured_speed_mts is None else []
+    problems += [*slowing, *misconfigured] if misconfigured else []
     if not is_mix_allowed and not problems:
-        problems = _odd_ones(dimms)
+        problems = [*slowing, *_odd_ones(dimms)]
     if problems:
         return fail("; ".join(problems), **evidence)
     _raise_unsaid(installed, size_bytes=size_bytes, speed_mts=speed_mts, configured_mts=configured_speed_mts)
-    if configured_speed_mts is None and (slow := _below_rated(installed)):
-        return warn(slow, **evidence)
+    warnings = [*slowing, *_below_rated(installed)] if configured_speed_mts is None else []
+    if warnings := [*_silent_ones(dimms), *warnings]:
+        return warn("; ".join(warnings), **evidence)
     return ok(f"{plural(len(installed), 'memory module')}: {named(_described(installed))}", **evidence)
 
 
@@ -72,12 +75,12 @@ def _missing(installed: tuple[Dimm, ...], claimed: int | None, locators: tuple[s
     return wrong
 
 
-def _below_rated(installed: tuple[Dimm, ...]) -> str:
+def _below_rated(installed: tuple[Dimm, ...]) -> list[str]:
     slow = [d for d in installed if d.configured_mts and d.speed_mts and d.configured_mts < d.speed_mts]
     if not slow:
-        return ""
+        return []
     speeds = f"{slow[0].configured_mts} MT/s, rated for {slow[0].speed_mts}"
-    return f"{len(slow)} of {len(installed)} memory modules run at {speeds}: {named([d.locator for d in slow])}"
+    return [f"{len(slow)} of {len(installed)} memory modules run at {speeds}: {named([d.locator for d in slow])}"]
 
 
 def _unlike(
@@ -88,19 +91,61 @@ def _unlike(
     written: Callable[[int | None], str],
 ) -> list[str]:
     """Return what is wrong with modules that have another value than expected, grouped by what they have."""
-    wrong: dict[int, list[str]] = {}
-    for dimm in installed:
-        found = value(dimm)
-        if expected is not None and found is not None and found != expected:
-            wrong.setdefault(found, []).append(dimm.locator)
+    wrong = _slots((d for d in installed if expected is not None and value(d) not in (None, expected)), value)
     return [f"{what} {written(v)} in {named(slots)}, expected {written(expected)}" for v, slots in wrong.items()]
+
+
+def _rated_too_low(installed: tuple[Dimm, ...], least: int | None) -> list[str]:
+    """Return what is wrong with modules rated below what is expected; one rated higher runs as fast as the others."""
+    low = [d for d in installed if least is not None and d.speed_mts is not None and d.speed_mts < least]
+    wrong = _slots(low, lambda d: d.speed_mts)
+    return [
+        f"rated speed {_transfers(v)} in {named(s)}, expected at least {_transfers(least)}" for v, s in wrong.items()
+    ]
+
+
+def _slots(dimms: Iterable[Dimm], value: Callable[[Dimm], int | None]) -> dict[int | None, list[str]]:
+    """Return the slots of modules, grouped by what these have."""
+    slots: dict[int | None, list[str]] = {}
+    for dimm in dimms:
+        slots.setdefault(value(dimm), []).append(dimm.locator)
+    return slots
+
+
+def _kinds(dimms: Dimms) -> dict[str, tuple[Dimm, ...]]:
+    kinds = dict.fromkeys(d.kind for d in dimms.installed if d.is_module)
+    return {kind: tuple(d for d in dimms.installed if d.kind == kind) for kind in kinds}
+
+
+def _slowing_ones(dimms: Dimms) -> list[str]:
+    """Return the modules that are rated lower than others of their kind and hold these back."""
+    found = []
+    for alike in _kinds(dimms).values():
+        usual = _usual(d.speed_mts for d in alike) or 0
+        back = _usual(d.configured_mts for d in alike if d.speed_mts == usual and (d.configured_mts or usual) < usual)
+        for speed, slots in _slots((d for d in alike if (d.speed_mts or usual) < usual), lambda d: d.speed_mts).items():
+            if back is not None:
+                verb = "is" if len(slots) == 1 else "are"
+                held = f"the others {_transfers(usual)} but run at {back}"
+                found.append(f"{named(slots)} {verb} rated {_transfers(speed)}, {held}")
+    return found
+
+
+def _silent_ones(dimms: Dimms) -> list[str]:
+    """Return the modules of which the firmware does not say how fast they run, while it does of most of their kind."""
+    found = []
+    for alike in _kinds(dimms).values():
+        silent = [d.locator for d in alike if d.configured_mts is None]
+        if 0 < len(silent) < len(alike) - len(silent):
+            usual = _transfers(_usual(d.configured_mts for d in alike))
+            found.append(f"the firmware states no configured speed of {named(silent)}, the others run at {usual}")
+    return found
 
 
 def _odd_ones(dimms: Dimms) -> list[str]:
     """Return how modules of one kind differ: the value of the many is taken to be right."""
     odd = []
-    for kind in dict.fromkeys(d.kind for d in dimms.installed if d.is_module):
-        alike = tuple(d for d in dimms.installed if d.kind == kind)
+    for kind, alike in _kinds(dimms).items():
         odd += _unlike(alike, f"{kind} size", lambda d: d.size_bytes, _usual(d.size_bytes for d in alike), _mebibytes)
         usual_speed = _usual(d.configured_mts for d in alike)
         odd += _unlike(alike, f"{kind} configured speed", lambda d: d.configured_mts, usual_speed, _transfers)

@@ -1,5 +1,6 @@
 """Judgement of mounted file systems."""
 
+import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -7,8 +8,9 @@ from typing import Annotated
 from nodeproof.check import check
 from nodeproof.errors import FactError
 from nodeproof.probes.ext4 import Ext4Errors
-from nodeproof.probes.mounts import NETWORK, FilesystemTable, Mount, MountedDevices, Mounts, MountUsage, Usage
-from nodeproof.verdict import Verdict, fail, named, ok, warn
+from nodeproof.probes.fstab import FilesystemTable
+from nodeproof.probes.mounts import NETWORK, Mount, MountedDevices, Mounts, MountUsage, Usage
+from nodeproof.verdict import Verdict, fail, named, ok, plural, warn
 
 #: An error of these says that the file system or its device is broken; any other, that we could not ask.
 _BROKEN = frozenset(
@@ -22,16 +24,23 @@ def _expected(mounts: Mounts, table: FilesystemTable) -> dict[str, object]:
     claimed: dict[str, str] = {}
     for point, mount in mounts.reachable.items():
         entry = table.entries.get(point)
-        is_at_boot = entry is not None and not entry.options & {"noauto", "nofail", "user", "users", "owner"}
+        is_listed = entry is not None and not entry.options & {"noauto", "user", "users", "owner"}
+        is_at_boot = is_listed and point not in table.removable
         is_network = mount.type in NETWORK and not point.startswith("/mnt/")  # where admins mount by hand
         if point == "/" or (not mount.is_in_passing and (is_network or is_at_boot)):
-            claimed[point] = f"{_literal(mount.source)} {mount.type}" if mount.type in NETWORK else mount.type
+            source = _pattern(mount.source, table.host_name)
+            claimed[point] = f"{source} {mount.type}" if mount.type in NETWORK else mount.type
     return {"claimed": claimed} if claimed else {}
 
 
-def _literal(source: str) -> str:
-    """Return a pattern for exactly this source; blanks separate our fields, so they become `?`."""
-    return "".join("?" if c in " \t\n*[" else c for c in source)
+def _pattern(source: str, host_name: str) -> str:
+    """Return a pattern for this source on every node: the node's own name in it (diskless roots) becomes `*`.
+
+    Blanks separate our fields, so they become `?`.
+    """
+    literal = "".join("?" if c in " \t\n*[" else c for c in source)
+    short = host_name.partition(".")[0]
+    return re.sub(rf"(?<![A-Za-z0-9]){re.escape(short)}(?![A-Za-z0-9])", "*", literal) if short else literal
 
 
 @check(
@@ -60,7 +69,7 @@ def mounted(
         first = next(iter(wrong))
         more = f"; also wrong: {named(list(wrong)[1:])}" if len(wrong) > 1 else ""
         return fail(f"{first} {wrong[first]}{more}", mounts=wrong)
-    return ok(f"{len(claimed)} claimed file systems are mounted as expected")
+    return ok(f"{plural(len(claimed), 'claimed file system')} mounted as expected")
 
 
 def _mismatch(mount: Mount | None, wanted: str) -> str | None:
@@ -89,7 +98,8 @@ def space(
     *,
     max_used_percent: Annotated[float, "most that may be used, in percent as `df` counts it"] = 95.0,
     mounts: Annotated[
-        tuple[str, ...], "mount points to judge, `*` allowed; none: every writable local disk and the root"
+        tuple[str, ...],
+        "mount points to judge, `*` allowed; none: every writable local disk, and a root of the node's own",
     ] = (),
 ) -> Verdict:
     """No local file system is about to run full.
@@ -111,7 +121,8 @@ def inodes(
     *,
     max_used_percent: Annotated[float, "most of its inodes that may be used, in percent"] = 95.0,
     mounts: Annotated[
-        tuple[str, ...], "mount points to judge, `*` allowed; none: every writable local disk and the root"
+        tuple[str, ...],
+        "mount points to judge, `*` allowed; none: every writable local disk, and a root of the node's own",
     ] = (),
 ) -> Verdict:
     """No local file system is about to run out of inodes.
@@ -136,17 +147,30 @@ def _full(
     for point in silent:
         if not _is_broken(usage.unread[point]):
             raise usage.unread[point]
+    _raise_missing(usage, chosen)
     left = f"; {named(silent)} gave no answer (see fs.responsive)" if silent else ""
-    fullest = max(used, key=lambda p: used[p], default=None)
-    top = f", most on {fullest} ({used[fullest]:.1f}%)" if fullest is not None else ""
-    return ok(f"{len(used)} file systems have {what} left{top}{left}", unread=silent)
+    if not used:
+        return ok(f"no file system to judge for {what}{left}", unread=silent)
+    fullest = max(used, key=lambda p: used[p])
+    top = f"most used on {fullest} ({used[fullest]:.1f}%)"
+    return ok(f"{plural(len(used), 'file system')} with {what} left, {top}{left}", unread=silent)
+
+
+def _raise_missing(usage: MountUsage, chosen: tuple[str, ...]) -> None:
+    """Raise FactError for a chosen mount point that is not there; a pattern may match none, but not all of them."""
+    for point in chosen:
+        if point not in usage.mounts and not any(c in point for c in "*?["):
+            raise FactError(f"mount {point}", "failed", "no such mount")
+    if chosen and not any(_is_chosen(m, chosen) for m in usage.mounts.values()):
+        raise FactError(f"mount {named(chosen)}", "absent", "no such mount")
 
 
 def _is_chosen(mount: Mount, chosen: tuple[str, ...]) -> bool:
     if chosen:
         return any(fnmatchcase(mount.point, pattern) for pattern in chosen)
     is_local = mount.block is not None or mount.type == "zfs"
-    return not mount.is_read_only and (mount.point == "/" or (is_local and not mount.is_in_passing))
+    is_own_root = mount.point == "/" and mount.type not in NETWORK  # a shared one is every node's
+    return not mount.is_read_only and (is_own_root or (is_local and not mount.is_in_passing))
 
 
 @check(
@@ -179,7 +203,7 @@ def read_only(
         return fail(f"{first} ({disks[first].source}) {found[first]}{more}", mounts=found)
     for error in ext4.unread.values():
         raise error
-    return ok(f"none of {len(disks)} mounted disks is read-only against its will")
+    return ok(f"no mounted disk is read-only against its will ({len(disks)} mounted)")
 
 
 def _why_read_only(mount: Mount, table: FilesystemTable, ext4: Ext4Errors) -> str | None:
@@ -226,15 +250,18 @@ def responsive(
     for error in errors.values():
         if error.kind != "absent":  # unmounted meanwhile
             raise error
-    left = [p for p, m in judged.items() if p in usage.left_out or m.block in devices.left_out]
+    answered = {usage.mounts[p].origin for p in usage.known}
+    unasked = {p: m for p, m in judged.items() if p in usage.left_out}
+    left = [p for p, m in judged.items() if m.block in devices.left_out or (p in unasked and m.origin not in answered)]
     if left:
         raise FactError(
             f"mount {left[0]}", "timed_out", f"{len(left)} mounts were not asked: too many, or too many hang"
         )
-    return _slow(judged, usage, devices, max_s)
+    also = f"; {len(unasked)} more of the same servers not asked" if unasked else ""
+    return _slow(judged, usage, devices, max_s, also)
 
 
-def _slow(judged: Mapping[str, Mount], usage: MountUsage, devices: MountedDevices, max_s: float) -> Verdict:
+def _slow(judged: Mapping[str, Mount], usage: MountUsage, devices: MountedDevices, max_s: float, also: str) -> Verdict:
     took = {
         p: max(usage.known[p].seconds, devices.known.get(m.block or "", 0.0))
         for p, m in judged.items()
@@ -244,7 +271,8 @@ def _slow(judged: Mapping[str, Mount], usage: MountUsage, devices: MountedDevice
     if slow:
         each = [f"{p} {s:.1f} s" for p, s in slow.items()]
         return warn(f"slow to answer: {named(each)}, expected at most {max_s:g} s", slow_s=slow)
-    return ok(f"{len(took)} file systems answer, the slowest in {max(took.values(), default=0.0):.3f} s")
+    slowest_s = max(took.values(), default=0.0)
+    return ok(f"{plural(len(took), 'file system')} answered, the slowest in {slowest_s:.3f} s{also}")
 
 
 def _is_broken(error: FactError) -> bool:

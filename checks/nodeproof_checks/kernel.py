@@ -1,5 +1,6 @@
 """Judgement of the running kernel."""
 
+import re
 from fnmatch import fnmatchcase
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from nodeproof.probes.kernel import (
     KernelVersion,
     Sysctl,
 )
-from nodeproof.verdict import Verdict, fail, named, ok, warn
+from nodeproof.verdict import Verdict, fail, named, ok, plural, warn
 
 
 @check(
@@ -38,20 +39,38 @@ def version(
     return ok(f"kernel {version.release} is running", release=version.release)
 
 
-#: Words that name this boot or this node.
+#: Beginnings of words that name this boot or this node, in image, installer and provisioning systems too.
 _OF_THIS_BOOT = (  # noqa: SIM905  # a list of words
-    "BOOT_IMAGE= BOOTIF= ds= hostname= initrd= inst. ip= ks= nfsroot= rd.luks resume= "
-    "resume_offset= root= rootflags= subvol= systemd.machine_id= systemd.hostname="
+    "BOOT_IMAGE= BOOTIF= MAC= NODE= XCAT= bond= cloud-config-url= ds= hostname= ifname= imgurl= initrd= inst. ip= ks= "
+    "nameserver= netroot= nfsroot= nid= ostree= rd.dm. rd.iscsi rd.luks rd.lvm. rd.md. resume= resume_offset= root= "
+    "rootflags= subvol= systemd.hostname= systemd.machine_id= team= vlan= wwid= wwinit. xname="
 ).split()
+
+#: Secrets, and what one node alone has: MAC address, UUID, UUID as mdadm writes it, IPv4 and IPv6 address.
+_OF_THIS_NODE = re.compile(
+    r"^[^=]*(token|passw(or)?d|key)="
+    r"|([0-9a-f]{2}[:-]){5}[0-9a-f]{2}"
+    r"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|([0-9a-f]{8}:){3}[0-9a-f]{8}"
+    r"|(?<![\d.])\d{1,3}(\.\d{1,3}){3}(?![\d.])"
+    r"|(?<![\w:])[0-9a-f]{1,4}(:[0-9a-f]{1,4}){7}(?![\w:])"
+    r"|(?<![\w:])([0-9a-f]{1,4}:){1,7}:",
+    re.IGNORECASE,
+)
 
 
 def _lasting_words(cmdline: KernelCmdline) -> dict[str, object]:
     kernels = cmdline.words[: cmdline.words.index("--")] if "--" in cmdline.words else cmdline.words
-    return {
-        "required": tuple(
-            w for w in kernels if not w.startswith(tuple(_OF_THIS_BOOT)) and not any(c in w for c in "*?[")
-        )
-    }
+    return {"required": tuple(w for w in kernels if _is_lasting(w.lstrip('"'), cmdline.host_name))}
+
+
+def _is_lasting(word: str, host_name: str) -> bool:
+    """Say whether a word may be on the command line of other nodes, and of this one after the next boot."""
+    short = host_name.partition(".")[0]
+    if short and re.search(rf"(?<![a-z0-9]){re.escape(short)}(?![a-z0-9])", word, re.IGNORECASE):
+        return False
+    is_pattern = any(c in word for c in "*?[")
+    return not (is_pattern or word.startswith(tuple(_OF_THIS_BOOT)) or _OF_THIS_NODE.search(word))
 
 
 @check(
@@ -78,7 +97,7 @@ def cmdline(
             unwanted
         )
         return fail(f"the kernel command line {' and '.join(parts)}", missing=missing, unwanted=unwanted)
-    return ok(f"the kernel command line has all {len(required)} required words")
+    return ok(f"the kernel command line has {plural(len(required), 'required word')}")
 
 
 @check(
@@ -95,6 +114,7 @@ def sysctl(
 
     `vm.zone_reclaim_mode`, `kernel.numa_balancing`, neighbour table sizes and socket buffers decide whether
     a large job runs at full speed, and one tuned profile that did not load on one node slows all of it.
+    Keys of a single interface (`net.ipv4.conf.eth0.…`) are not read, only those of `all` and `default`.
     """
     wrong: dict[str, str] = {}
     unread: list[FactError] = []
@@ -113,7 +133,7 @@ def sysctl(
         return fail("; ".join(wrong.values()), keys=list(wrong))
     for error in unread:
         raise error
-    return ok(f"{len(required)} kernel settings have the required values")
+    return ok(f"{plural(len(required), 'kernel setting')} as required")
 
 
 def _path(key: str) -> str:
@@ -123,10 +143,11 @@ def _path(key: str) -> str:
     return key.replace("/", "\0").replace(".", "/").replace("\0", ".")
 
 
-#: Modules that a node of a cluster is there for; others come and go with what is plugged in or mounted.
+#: Modules that a node of a cluster is there for; others come and go with what is plugged in, mounted or run
+#: (the first CUDA program loads nvidia_uvm, the first connection rdma_cm).
 _LASTING = (  # noqa: SIM905  # a list of words
     "amdgpu beegfs bnxt_en bnxt_re efa gdrdrv hfi1 ib_core ib_ipoib ice irdma knem lnet "
-    "lustre mlx5_core mlx5_ib mmfs26 nvidia nvidia_fs nvidia_peermem nvidia_uvm nvme rdma_cm wekafsio xpmem"
+    "lustre mlx5_core mlx5_ib mmfs26 nvidia nvidia_fs nvidia_peermem nvme wekafsio xpmem"
 ).split()
 
 
@@ -160,7 +181,7 @@ def modules(
             unwanted
         )
         return fail(f"kernel modules {'; '.join(parts)}", missing=missing, unwanted=unwanted)
-    return ok(f"{len(required)} required kernel modules are loaded")
+    return ok(f"{plural(len(required), 'required kernel module')} loaded")
 
 
 @check(

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from nodeproof.check import check
 from nodeproof.probes.edac import MemoryErrors
 from nodeproof.probes.memory import HugePages, MemorySize, Swap, TransparentHugePages
-from nodeproof.verdict import Verdict, fail, named, ok
+from nodeproof.verdict import Verdict, fail, named, ok, plural
 
 
 def _learn_size(memory: MemorySize) -> dict[str, object]:
-    """Round down to about a percent: nodes that are alike differ by what their kernels reserved."""
+    """Round 99 % of it down to about a percent: nodes that are alike differ by what their kernels reserved."""
     step = 1 << max(0, memory.total_bytes.bit_length() - 7)
-    return {"min_bytes": memory.total_bytes * 98 // 100 // step * step}
+    return {"min_bytes": memory.total_bytes * 99 // 100 // step * step}
 
 
 @check(
@@ -112,19 +112,24 @@ def hugepages(
     """
     evidence = {"pages": dict(pages.pages)}
     short = [
-        f"{pages.pages.get(page, 0)} huge pages of {page}, expected at least {least}"
+        f"{plural(pages.pages.get(page, 0), 'huge page')} of {page}, expected at least {least}"
         for page, least in required.items()
         if pages.pages.get(page, 0) < least
     ]
     if short:
         return fail("; ".join(short), **evidence)
-    return ok(f"{named([f'{count} huge pages of {page}' for page, count in pages.pages.items()])}", **evidence)
+    return ok(named([f"{plural(count, 'huge page')} of {page}" for page, count in pages.pages.items()]), **evidence)
+
+
+def _learn_swap(swap: Swap) -> dict[str, object]:
+    """Round up to whole GiB: a partition differs by a page or so from node to node."""
+    return {"max_bytes": -(-swap.total_bytes >> 30) << 30}
 
 
 @check(
     "memory.swap",
     remedy="Run `swapoff` for what is too much and remove it from /etc/fstab, systemd or zram-generator.",
-    learn=lambda swap: {"max_bytes": swap.total_bytes},
+    learn=_learn_swap,
 )
 def swap(
     swap: Swap,

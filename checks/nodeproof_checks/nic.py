@@ -1,4 +1,4 @@
-"""Judgement of Ethernet ports."""
+"""Judgement of Ethernet ports, and of other interfaces that policy names."""
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator
@@ -7,8 +7,8 @@ from typing import Annotated
 
 from nodeproof.check import check
 from nodeproof.errors import FactError
-from nodeproof.probes.nic import Interface, Interfaces, NicFirmware, NicFirmwares
-from nodeproof.verdict import Verdict, fail, named, ok, warn
+from nodeproof.probes.nic import NET, Interface, Interfaces, NicFirmware, NicFirmwares
+from nodeproof.verdict import Verdict, fail, named, ok, plural, warn
 
 
 def _raise_unread(unread: dict[str, FactError], wanted: Container[str] | None = None) -> None:
@@ -18,8 +18,15 @@ def _raise_unread(unread: dict[str, FactError], wanted: Container[str] | None = 
             raise error
 
 
+def _ports(interfaces: Interfaces) -> dict[str, Interface]:
+    """Return the Ethernet ports that could be read. Raises FactError `absent` where there are none to read."""
+    if not interfaces.ports:
+        raise FactError(NET, "absent", "no Ethernet port")
+    return {name: i for name, i in interfaces.known.items() if name in interfaces.ports}
+
+
 def _in_use(interfaces: Interfaces) -> dict[str, Interface]:
-    return {name: i for name, i in interfaces.known.items() if i.is_up}
+    return {name: i for name, i in _ports(interfaces).items() if i.is_up}
 
 
 def _learn_link(interfaces: Interfaces) -> dict[str, object]:
@@ -37,10 +44,10 @@ def _learn_link(interfaces: Interfaces) -> dict[str, object]:
 def link(
     interfaces: Interfaces,
     *,
-    claimed: Annotated[tuple[str, ...], "interfaces that must be up, by name"],
+    claimed: Annotated[tuple[str, ...], "interfaces that must be up, by name: ports, bonds, VLANs, IPoIB"],
     min_mb_per_s: Annotated[dict[str, int] | None, "least speed in Mb/s by interface; not judged if unset"] = None,
 ) -> Verdict:
-    """Every claimed Ethernet port is up, at its speed, in full duplex.
+    """Every claimed interface is up, at its speed, in full duplex.
 
     A damaged cable or transceiver negotiates a tenth of the speed and keeps working: file systems and
     job start then crawl on one node of a job and hold up all others.
@@ -54,13 +61,13 @@ def link(
         return fail(named(list(problems.values())), interfaces=sorted(problems))
     _raise_unread(interfaces.unread, claimed)
     speeds = [f"{name} ({interfaces.known[name].speed_mb_per_s or 'unknown'} Mb/s)" for name in claimed]
-    return ok(f"all {len(claimed)} claimed Ethernet ports are up: {named(speeds)}")
+    return ok(f"all claimed interfaces are up: {named(speeds)}")
 
 
 def _problem(port: Interface | None, min_mb_per_s: int) -> str:
     """Return what is wrong with a claimed port, or nothing; a speed the driver does not know is not judged."""
     if port is None:
-        return "is missing: no Ethernet port of that name"
+        return "is missing: no interface of that name"
     if not port.is_up:
         return f"is down ({port.operstate}, {'with' if port.has_carrier else 'no'} carrier), expected up"
     if port.speed_mb_per_s is not None and port.speed_mb_per_s < min_mb_per_s:
@@ -78,20 +85,22 @@ def mtu(
     *,
     mtu_bytes: Annotated[dict[str, int], "MTU in bytes that each named interface must have"],
 ) -> Verdict:
-    """Ethernet ports have the MTU that the network is built for.
+    """Interfaces have the MTU that the network is built for.
 
     A node with 1500 bytes among 9000 loses large datagrams, or fragments them: mounts hang and MPI over
-    TCP stalls, with some peers only. A port that is not there is the business of `nic.link`.
+    TCP stalls, with some peers only. An interface that is not there is the business of `nic.link`.
     """
-    ports = {name: interfaces.known[name] for name in mtu_bytes if name in interfaces.known}
-    wrong = {name: i.mtu_bytes for name, i in ports.items() if i.mtu_bytes != mtu_bytes[name]}
+    found = {name: interfaces.known[name].mtu_bytes for name in mtu_bytes if name in interfaces.known}
+    wrong = {name: found_bytes for name, found_bytes in found.items() if found_bytes != mtu_bytes[name]}
     if wrong:
         words = [f"{name} has an MTU of {found} bytes, expected {mtu_bytes[name]}" for name, found in wrong.items()]
         return fail(named(words), mtu_bytes=wrong)
     _raise_unread(interfaces.unread, mtu_bytes)
-    if not ports:
-        raise FactError(named(list(mtu_bytes)), "absent", "no Ethernet port of that name")
-    return ok(f"MTU in bytes as expected: {named([f'{name} {i.mtu_bytes}' for name, i in ports.items()])}")
+    if mtu_bytes and not found:
+        raise FactError(named(list(mtu_bytes)), "absent", "no interface of that name")
+    missing = [name for name in mtu_bytes if name not in found]
+    also = f"; not there: {named(missing)}" if missing else ""
+    return ok(f"MTU in bytes as expected: {named(_pairs(found))}{also}", missing=missing)
 
 
 @check(
@@ -108,12 +117,12 @@ def flaps(
     Each loss costs seconds of negotiation, which jobs see as a hang or a broken connection; a port that
     flaps has a bad cable, a dirty fibre or a dying transceiver.
     """
-    counts = {name: i.carrier_changes for name, i in interfaces.known.items()}
+    counts = {name: i.carrier_changes for name, i in _ports(interfaces).items()}
     bad = {name: count for name, count in counts.items() if count > max_carrier_changes}
     if bad:
         words = [f"{name} changed its carrier {count} times" for name, count in bad.items()]
         return fail(f"{named(words)} since boot, limit {max_carrier_changes}", carrier_change_count=bad)
-    _raise_unread(interfaces.unread)
+    _raise_unread(interfaces.unread, interfaces.ports)
     return ok(f"carrier changes since boot are below {max_carrier_changes + 1}: {named(_pairs(counts))}")
 
 
@@ -137,9 +146,12 @@ def errors(
 
     Retransmission hides damaged packets and pays for them in latency: one in a hundred thousand is enough
     to halve the throughput of a TCP stream over a long path. Counters start when the driver is loaded.
+    Adapters count errors of RDMA traffic too: where nothing counts its packets, there is no share to judge.
     """
+    ports = _ports(interfaces)
+    judged = {name: port for name, port in ports.items() if port.rdma_packets != {}}
     problems: dict[str, str] = {}
-    for name, port in interfaces.known.items():
+    for name, port in judged.items():
         for count, packets, what in _error_counts(port):
             limit = max_missed_per_million_packets if what == "missed" else max_errors_per_million_packets
             if count >= min_count and count * 1e6 > limit * (packets + count):
@@ -147,18 +159,23 @@ def errors(
                 problems[name] = f"{name} has {ratio:.0f} {what} packets in a million ({count} in all), limit {limit:g}"
                 break
     if problems:
-        counters = {name: {c: n for c, n in interfaces.known[name].counters.items() if n} for name in problems}
+        counters = {name: {c: n for c, n in judged[name].counters.items() if n} for name in problems}
         return fail(named(list(problems.values())), counter_count=counters)
-    _raise_unread(interfaces.unread)
-    return ok(f"{len(interfaces.known)} Ethernet ports have no more errors than tolerated")
+    _raise_unread(interfaces.unread, interfaces.ports)
+    left = [name for name in ports if name not in judged]
+    if not judged:
+        raise FactError(f"RDMA packet counters of {named(left)}", "absent", "no share of errors to judge")
+    also = f"; {named(left)} not judged: nothing counts the RDMA packets" if left else ""
+    return ok(f"{plural(len(judged), 'Ethernet port')} with no more errors than tolerated{also}", not_judged=left)
 
 
 def _error_counts(port: Interface) -> Iterator[tuple[int, int, str]]:
     """Yield count, good packets and what it counts. The total should include CRC errors; some drivers forget."""
-    counters = port.counters
-    yield max(counters["rx_errors"], counters["rx_crc_errors"]), counters["rx_packets"], "bad received"
-    yield max(counters["tx_errors"], counters["tx_carrier_errors"]), counters["tx_packets"], "failed sent"
-    yield counters["rx_missed_errors"], counters["rx_packets"], "missed"
+    counters, rdma = port.counters, port.rdma_packets or {}
+    received, sent = (max(counters[name], rdma.get(name, 0)) for name in ("rx_packets", "tx_packets"))
+    yield max(counters["rx_errors"], counters["rx_crc_errors"]), received, "bad received"
+    yield max(counters["tx_errors"], counters["tx_carrier_errors"]), sent, "failed sent"
+    yield counters["rx_missed_errors"], received, "missed"
 
 
 def _learn_firmware(firmwares: NicFirmwares) -> dict[str, object]:

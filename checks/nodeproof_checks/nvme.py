@@ -5,7 +5,7 @@ from typing import Annotated
 
 from nodeproof.check import check
 from nodeproof.probes.nvme import NvmeDrives, NvmeHealth, SmartLog
-from nodeproof.verdict import Verdict, fail, named, ok, warn
+from nodeproof.verdict import Verdict, fail, named, ok, plural, warn
 
 #: Bits of Critical Warning, NVM Express Base Specification, log page 02h, byte 0.
 _WARNINGS = (
@@ -40,13 +40,13 @@ def count(
     if live + len(drives.unread) < claimed:
         which = [f"{n} (serial {drives.known[n].serial}) is {state}" for n, state in idle.items()]
         return fail(
-            f"{live} NVMe drives are live, expected {claimed}" + (f": {named(which)}" if which else ""), live=live
+            f"{plural(live, 'live NVMe drive')}, expected {claimed}" + (f": {named(which)}" if which else ""), live=live
         )
     for error in drives.unread.values():
         raise error
     if live > claimed:
-        return warn(f"{live} NVMe drives are live, expected {claimed}", live=live)
-    return ok(f"{live} NVMe drives are live")
+        return warn(f"{plural(live, 'live NVMe drive')}, expected {claimed}", live=live)
+    return ok(plural(live, "live NVMe drive"))
 
 
 def _firmware(drives: NvmeDrives) -> dict[str, object]:
@@ -96,7 +96,7 @@ def firmware(
             return fail(text, drives=versions[odd], firmware=odd)
     for error in drives.unread.values():
         raise error
-    return ok(f"{len(drives.known)} NVMe drives run the firmware of their model")
+    return ok(f"firmware as expected on {plural(len(drives.known), 'NVMe drive')}")
 
 
 @check(
@@ -131,7 +131,7 @@ def health(
     if warning:
         return warn(_each(warning), drives=warning)
     worn = max(log.used_percent for log in health.known.values())
-    return ok(f"{len(health.known)} NVMe drives report no problem, at most {worn}% of endurance used")
+    return ok(f"no problem on {plural(len(health.known), 'NVMe drive')}, at most {worn}% of endurance used")
 
 
 def _failing(log: SmartLog, max_used_percent: int, max_media_errors: int) -> list[str]:

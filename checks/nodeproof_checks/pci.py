@@ -5,10 +5,10 @@ from typing import Annotated
 
 from nodeproof.check import check
 from nodeproof.probes.pci import PciDevices, PciErrorCounts, PciErrors, PciLink, PciLinks
-from nodeproof.verdict import Verdict, fail, named, ok
+from nodeproof.verdict import Verdict, fail, named, ok, plural
 
 #: Kinds that a node is bought for; what else is on the bus comes with the board.
-_LEARNT = frozenset({"nic", "ib", "gpu", "nvme", "storage"})
+_LEARNT = frozenset({"nic", "ib", "gpu", "nvme", "nvswitch", "storage"})
 
 
 def _counts(devices: PciDevices) -> Counter[str]:
@@ -17,8 +17,9 @@ def _counts(devices: PciDevices) -> Counter[str]:
 
 
 def _learn_devices(devices: PciDevices) -> dict[str, object]:
+    """Count by id, but drives by kind: nodes of one class have them from several vendors."""
     physical = (d for d in devices.known.values() if d.kind in _LEARNT and not d.is_virtual_function)
-    return {"claimed": dict(sorted(Counter(d.id for d in physical).items()))}
+    return {"claimed": dict(sorted(Counter("nvme" if d.kind == "nvme" else d.id for d in physical).items()))}
 
 
 @check(
@@ -32,7 +33,8 @@ def devices(
     pci: PciDevices,
     *,
     claimed: Annotated[
-        dict[str, int], "least number of devices by `vendor:device` id or by kind (gpu, ib, nic, nvme, storage)"
+        dict[str, int],
+        "least number of devices by `vendor:device` id or by kind (gpu, ib, nic, nvme, nvswitch, storage)",
     ],
 ) -> Verdict:
     """Every claimed PCI device is on the bus.
@@ -67,10 +69,14 @@ def link(
         "ib",
         "gpu",
         "nvme",
+        "switch",
     ),
     excepted: Annotated[tuple[str, ...], "devices that are not judged, by PCI address or `vendor:device` id"] = (),
     is_gpu_speed_judged: Annotated[
         bool, "whether a GPU must run at full speed; an idle one lowers it to save power"
+    ] = False,
+    is_switch_speed_judged: Annotated[
+        bool, "whether the uplink of a switch must run at full speed; some lower it with the GPUs below them"
     ] = False,
 ) -> Verdict:
     """PCIe links run at the speed and width that device and slot both can do.
@@ -85,14 +91,14 @@ def link(
     }
     problems = {}
     for address, pcie in judged.items():
-        is_speed_judged = is_gpu_speed_judged or pcie.device.kind != "gpu"
+        is_speed_judged = {"gpu": is_gpu_speed_judged, "switch": is_switch_speed_judged}.get(pcie.device.kind, True)
         if words := _problem(pcie, is_speed_judged=is_speed_judged):
             problems[address] = f"{pcie.device.kind} {address} {words}"
     if problems:
         return fail(named(list(problems.values()), 2), devices=sorted(problems))
     for error in links.unread.values():
         raise error
-    return ok(f"{len(judged)} PCIe links run as fast and wide as both ends can")
+    return ok(f"{plural(len(judged), 'PCIe link')} at the speed and width that both ends can do")
 
 
 def _problem(pcie: PciLink, *, is_speed_judged: bool) -> str:
@@ -115,6 +121,7 @@ def _problem(pcie: PciLink, *, is_speed_judged: bool) -> str:
 def aer(
     errors: PciErrors,
     *,
+    max_fatal_count: Annotated[int, "fatal error messages that one device sent or received since boot"] = 0,
     max_nonfatal_count: Annotated[int, "uncorrected non-fatal error messages of one device since boot"] = 10,
     max_correctable_count: Annotated[int, "corrected error messages of one device since boot"] = 1_000_000,
 ) -> Verdict:
@@ -126,7 +133,7 @@ def aer(
     """
     problems = {}
     for address, counts in errors.known.items():
-        if words := _excess(counts, max_nonfatal_count, max_correctable_count):
+        if words := _excess(counts, max_fatal_count, max_nonfatal_count, max_correctable_count):
             problems[address] = f"{address} {words}"
     if problems:
         counts_by_device = {address: errors.known[address]._asdict() for address in problems}
@@ -134,19 +141,20 @@ def aer(
     for error in errors.unread.values():
         raise error
     total = sum(c.correctable for c in errors.known.values())
-    return ok(f"{len(errors.known)} devices reported no PCIe errors above the limits ({total} corrected)")
+    return ok(f"{plural(len(errors.known), 'device')} with no PCIe errors above the limits ({total} corrected)")
 
 
-def _excess(counts: PciErrorCounts, max_nonfatal_count: int, max_correctable_count: int) -> str:
+def _excess(counts: PciErrorCounts, max_fatal_count: int, max_nonfatal_count: int, max_correctable_count: int) -> str:
     """Return the worst excess of a device with the names of its errors, or nothing."""
     names = sorted(counts.by_name, key=lambda name: -counts.by_name[name])
     why = f" ({named(names)})" if names else ""
-    if counts.fatal:
-        return f"reported {counts.fatal} fatal PCIe errors, expected none{why}"
-    if counts.received_fatal:
-        return f"received {counts.received_fatal} fatal PCIe errors from below, expected none{why}"
+    if counts.fatal > max_fatal_count:
+        return f"reported {plural(counts.fatal, 'fatal PCIe error')}, limit {max_fatal_count}{why}"
+    if counts.received_fatal > max_fatal_count:
+        received = plural(counts.received_fatal, "fatal PCIe error")
+        return f"received {received} from below, limit {max_fatal_count}{why}"
     if counts.nonfatal > max_nonfatal_count:
-        return f"reported {counts.nonfatal} non-fatal PCIe errors, limit {max_nonfatal_count}{why}"
+        return f"reported {plural(counts.nonfatal, 'non-fatal PCIe error')}, limit {max_nonfatal_count}{why}"
     if counts.correctable > max_correctable_count:
-        return f"reported {counts.correctable} corrected PCIe errors, limit {max_correctable_count}{why}"
+        return f"reported {plural(counts.correctable, 'corrected PCIe error')}, limit {max_correctable_count}{why}"
     return ""

@@ -1,9 +1,15 @@
 """The door to the machine: live, recorded, replayed, and what hostile or broken recordings do."""
 
+import gzip
 import io
 import json
+import lzma
 import os
+import resource
+import signal
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +18,8 @@ from nodeproof.errors import FactError, RecordingError
 from nodeproof.host import Host, open_host
 from nodeproof.host.archive import write
 from nodeproof.host.base import Live
-from nodeproof.host.record import Recorder
+from nodeproof.host.record import Notes, Recorder
+from nodeproof.host.replay import MAX_SIDECAR_BYTES
 from support import Machine, as_nobody
 
 
@@ -94,6 +101,8 @@ def test_a_link_cannot_lead_out_of_a_tree(tmp_path: Path) -> None:
 
     assert kind_of(open_host(root), "/inside") == "denied"
     assert kind_of(open_host(root), "/up/secret") == "denied"
+    assert open_host(root).glob("/up/*") == []
+    assert kind_of(open_host(root), "/a\0b") == "malformed"
 
 
 def test_an_archive_cannot_write_outside(tmp_path: Path) -> None:
@@ -115,6 +124,13 @@ def test_an_archive_cannot_write_outside(tmp_path: Path) -> None:
         ('{"schema": "nodeproof.recording/9"}', 'key "schema"'),
         ('{"schema": "nodeproof.recording/1", "calls": []}', 'key "calls"'),
         ('{"schema": "nodeproof.recording/1", "errors": {"/x": ["tired", ""]}}', 'key "errors", "/x"'),
+        ('{"schema": "nodeproof.recording/1", "errors": {"/x": [[], "x"]}}', 'key "errors", "/x"'),
+        ('{"schema": "nodeproof.recording/1", "errors": {"/x": ["denied", 1]}}', 'key "errors", "/x"'),
+        ('{"schema": "nodeproof.recording/1", "globs": [{}]}', 'key "globs"'),
+        ('{"schema": "nodeproof.recording/1", "links": {"/x": 1}}', 'key "links", "/x"'),
+        ('{"schema": "nodeproof.recording/1", "members": "1"}', 'key "members"'),
+        pytest.param("[" * 100_000, "not readable as JSON", id="deep"),
+        pytest.param(" " * (MAX_SIDECAR_BYTES + 1), "larger than 16 MiB", id="large"),
     ],
 )
 def test_a_broken_sidecar_is_one_clear_error(tmp_path: Path, content: str, expected: str) -> None:
@@ -176,3 +192,179 @@ def test_a_recorded_denial_of_a_listing_is_replayed(machine: Machine) -> None:
 def test_the_sidecar_is_no_part_of_the_machine(machine: Machine) -> None:
     assert machine({}).glob("/*") == []
     assert json.loads((Path(machine({}).machine.root) / "host.json").read_text())["complete"]  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def patience() -> Iterator[None]:
+    """Five seconds, so that what hangs fails instead."""
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(5)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_fifo_in_a_tree_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+
+    assert kind_of(open_host(tmp_path), "/fifo") == "failed"
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_fifo_as_the_sidecar_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "host.json")
+
+    with pytest.raises(RecordingError, match="not a regular file"):
+        open_host(tmp_path)
+
+
+def sample() -> Notes:
+    notes = Notes()
+    notes.files = {f"/sys/{n}": b"0123456789abcdef\n" for n in range(20)}
+    notes.globs, notes.found = {"/dev/*"}, {"/dev/null"}
+    return notes
+
+
+def repack(archive: Path, tar: bytes) -> Path:
+    archive.write_bytes(gzip.compress(tar))
+    return archive
+
+
+def pack(archive: Path, *entries: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(archive, "w:gz") as tar:
+        for entry, content in entries:
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return archive
+
+
+def refused_archive(archive: Path) -> str:
+    with pytest.raises(RecordingError) as caught:
+        open_host(archive)
+    return caught.value.reason
+
+
+def test_an_archive_tells_first_how_many_members_it_has(tmp_path: Path) -> None:
+    write(sample(), tmp_path / "out.tar.gz")
+
+    with tarfile.open(tmp_path / "out.tar.gz") as tar:
+        names = tar.getnames()
+        content = tar.extractfile("host.json")
+        assert content is not None
+        assert json.load(content)["members"] == len(names) == 22
+    assert names[0] == "host.json"
+
+
+@pytest.mark.parametrize("member", [1, 10, 21])
+def test_a_damaged_header_is_not_the_end_of_an_archive(tmp_path: Path, member: int) -> None:
+    """tarfile alone would take it for that."""
+    archive = tmp_path / "out.tar.gz"
+    write(sample(), archive)
+    with tarfile.open(archive) as opened:
+        offset = opened.getmembers()[member].offset
+    tar = bytearray(gzip.decompress(archive.read_bytes()))
+    tar[offset : offset + 8] = b"\xff" * 8
+
+    assert refused_archive(repack(archive, bytes(tar))) == f"damaged: {member} of 22 members"
+
+
+def test_an_archive_is_read_to_its_checksum(tmp_path: Path) -> None:
+    archive = tmp_path / "out.tar.gz"
+    write(sample(), archive)
+    content = bytearray(archive.read_bytes())
+    content[-6] ^= 1
+
+    archive.write_bytes(content)
+    assert "CRC" in refused_archive(archive)
+    archive.write_bytes(content[:-9])
+    assert "not a recording" in refused_archive(archive)
+
+
+def test_an_archive_without_a_sidecar_is_no_recording(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "out.tar.gz", (tarfile.TarInfo("proc/version"), b"Linux"))
+
+    assert "no host.json" in refused_archive(archive)
+
+
+def test_an_archive_that_does_not_count_its_members_is_refused(tmp_path: Path) -> None:
+    content = b'{"schema": "nodeproof.recording/1"}'
+    archive = pack(tmp_path / "out.tar.gz", (tarfile.TarInfo("host.json"), content))
+
+    assert "no host.json that counts its members" in refused_archive(archive)
+
+
+def hostile(name: str = "x", **pax_headers: str) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.pax_headers = pax_headers
+    return entry
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        hostile(path="a\0b"),
+        hostile(size="-5"),
+        hostile(**{"GNU.sparse.size": "10000000000", "GNU.sparse.map": "0,1"}),
+        hostile("/".join(["d"] * 101)),
+        hostile(comment="x" * 100_000),
+    ],
+    ids=["name with NUL", "negative size", "sparse", "deep", "long header"],
+)
+def test_hostile_headers_are_refused(tmp_path: Path, entry: tarfile.TarInfo) -> None:
+    assert "a recording" in refused_archive(pack(tmp_path / "out.tar.gz", (entry, b"x")))
+
+
+def test_global_headers_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "out.tar.gz", "w:gz", pax_headers={"comment": "x"}) as tar:
+        tar.addfile(tarfile.TarInfo("x"))
+
+    assert "a recording" in refused_archive(tmp_path / "out.tar.gz")
+
+
+def test_only_gzip_is_read(tmp_path: Path) -> None:
+    write(sample(), tmp_path / "out.tar.gz")
+    tar = gzip.decompress((tmp_path / "out.tar.gz").read_bytes())
+    (tmp_path / "out.tar").write_bytes(tar)
+    (tmp_path / "out.tar.xz").write_bytes(lzma.compress(tar)[:-40] + b"x" * 40)
+
+    assert "not a recording" in refused_archive(tmp_path / "out.tar")
+    assert "not a recording" in refused_archive(tmp_path / "out.tar.xz")
+
+
+def test_damaged_compression_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "out.tar.gz"
+    write(sample(), archive)
+    content = archive.read_bytes()
+    archive.write_bytes(content[:20] + b"\xff" * 40 + content[60:])
+
+    assert "not a recording" in refused_archive(archive)
+
+
+def test_a_long_header_is_not_taken_into_memory(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 300 << 20
+    with gzip.open(tmp_path / "out.tar.gz", "wb", compresslevel=1) as stream:
+        stream.write(header.tobuf())
+        for _ in range(300):
+            stream.write(bytes(1 << 20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    assert "too large" in refused_archive(tmp_path / "out.tar.gz")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10
+
+
+def test_a_refused_archive_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(sample(), tmp_path / "out.tar.gz")
+    (tmp_path / "unpacked").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "unpacked"))
+    with open_host(tmp_path / "out.tar.gz"):
+        assert len(list((tmp_path / "unpacked").iterdir())) == 1
+    tar = gzip.decompress((tmp_path / "out.tar.gz").read_bytes())
+
+    refused_archive(repack(tmp_path / "out.tar.gz", tar[: 12 * 512]))
+    assert list((tmp_path / "unpacked").iterdir()) == []

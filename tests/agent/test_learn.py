@@ -1,28 +1,20 @@
 """Learning a class of nodes: what one node is, what most agree on, and who is the odd one out."""
 
-import json
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import pytest
-from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeproof.check import CheckSpec, _signature, registry
-from nodeproof.cli.policy import command
-from nodeproof.engine.run import run
 from nodeproof.errors import FactError
-from nodeproof.host import open_host
-from nodeproof.policy.learn import Learned, Oddity, learn, learn_node
+from nodeproof.policy.learn import Learned, Oddity, learn, learn_node, learnable
 from nodeproof.policy.learned_text import class_text, oddity_table
-from nodeproof.policy.resolve import check_policy, load_settings
 from nodeproof.policy.spell import spelt, spelt_key
 from nodeproof.probes.identity import Identity
-from nodeproof.verdict import Status, Verdict, ok
-from support import plant
+from nodeproof.verdict import Verdict, ok
 
 CPU = "/sys/devices/system/cpu"
 
@@ -180,6 +172,87 @@ def test_of_two_lists_only_the_difference_is_shown() -> None:
     assert row.split() == ["n3", "kernel.cmdline", "required", "…", '["x"]', "…", '["c"]', "1"]
 
 
+def test_a_word_of_each_node_does_not_lose_those_that_all_have() -> None:
+    def words(disk: Disk) -> dict[str, object]:
+        return {"allowed": ("iommu=pt", f"id={disk.disks}", "quiet")}
+
+    specs = {"disk.firmware": spec_of("disk.firmware", firmware, words)}
+    nodes = [learn_node(f"n{n}", Identity(f"n{n}"), specs, {Disk: Disk(disks=n)}) for n in range(3)]
+
+    learned = learn(nodes, specs)
+
+    assert learned.values == {"disk.firmware": {"allowed": ["iommu=pt", "quiet"]}}
+    assert [(o.node, o.value) for o in learned.oddities] == [
+        (f"n{n}", ["iommu=pt", f"id={n}", "quiet"]) for n in range(3)
+    ]
+
+
+def test_lists_without_a_common_word_and_lists_in_order_have_no_majority() -> None:
+    def order(disk: Disk, *, expected: Annotated[tuple[str, ...], "rows"]) -> Verdict:
+        """Disks are in order."""
+        return ok(f"{disk} {expected}")
+
+    specs = {
+        "disk.firmware": spec_of("disk.firmware", firmware, lambda disk: {"allowed": (disk.firmware,)}),
+        "disk.order": spec_of("disk.order", order, lambda disk: {"expected": ("10 20", disk.firmware)}),
+    }
+    nodes = [learn_node(f, Identity(f), specs, {Disk: Disk(firmware=f)}) for f in ("1", "2", "3")]
+
+    learned = learn(nodes, specs)
+
+    assert learned.values == {}
+    assert [u.why.partition(":")[0] for u in learned.unlearned] == ["no majority", "no majority"]
+
+
+def health(disk: Disk) -> Verdict:
+    """Disks are healthy."""
+    if not disk.disks:
+        raise FactError("/dev/sda", "absent", "reports no health")
+    return ok("")
+
+
+HEALTH = {"disk.health": spec_of("disk.health", health, None)}
+
+
+def health_of(*facts: object) -> Learned:
+    nodes = [learn_node(f"n{i}", Identity(f"n{i}", "X"), HEALTH, {Disk: fact}) for i, fact in enumerate(facts)]
+    return learn(nodes, HEALTH)
+
+
+def test_a_part_is_missed_later_though_its_check_has_nothing_to_learn() -> None:
+    text = class_text(health_of(Disk()), HEALTH)
+
+    (found,) = tomllib.loads(text)["class"]
+    assert found["check"] == {"disk": {"health": {"if_absent": "fail"}}}
+    assert "# Disks are healthy.\n[class.check.disk.health]\n" in text
+
+
+@pytest.mark.parametrize("fact", [FactError("/dev", "absent"), FactError("/dev", "denied"), Disk(disks=0)])
+def test_a_part_that_is_not_there_or_cannot_be_judged_is_not_expected(fact: object) -> None:
+    learned = health_of(fact)
+
+    assert learned.values == {}
+    assert [u.check for u in learned.unlearned] == ["disk.health"]
+
+
+def test_whether_a_part_is_expected_is_the_majoritys_say() -> None:
+    absent = FactError("/dev", "absent")
+
+    assert health_of(Disk(), Disk(), absent).values == {"disk.health": {}}
+    assert [(o.node, o.value) for o in health_of(Disk(), Disk(), absent).oddities] == [("n2", None)]
+    assert health_of(Disk(), absent, absent).values == {}
+
+
+def test_only_checks_that_can_miss_something_are_learnable() -> None:
+    specs = registry()
+    found = learnable(specs)
+
+    assert {"memory.edac", "pci.aer", "nvme.health", "gpu.remapped_rows"} <= set(found)
+    assert not {"kernel.sysctl", "kernel.taint", "fs.space"} & set(found)
+    assert all("bench" not in spec.tags for spec in found.values())
+    assert {id_ for id_, spec in specs.items() if spec.learn and "bench" not in spec.tags} <= set(found)
+
+
 # Spelling
 
 
@@ -224,92 +297,3 @@ def test_a_product_is_matched_as_it_is() -> None:
     assert isinstance(found, dict)
     assert fnmatchcase("PowerEdge [R760*] ?", found["product"])
     assert not fnmatchcase("PowerEdge R", found["product"])
-
-
-# Whole nodes, from recordings
-
-
-def node_files(name: str, *, governor: str = "performance", gpus: int = 2, bios: str = "2.7.1") -> dict[str, str]:
-    files = {
-        "/proc/sys/kernel/hostname": f"{name}\n",
-        "/sys/class/dmi/id/product_name": "HPC-9000 [G2]\n",
-        "/sys/class/dmi/id/bios_version": f"{bios}\n",
-        "/proc/swaps": "Filename\tType\tSize\tUsed\tPriority\n",
-        "/sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc\n",
-        "/sys/devices/system/clocksource/clocksource0/available_clocksource": "tsc hpet\n",
-    }
-    for cpu in range(2):
-        directory = f"{CPU}/cpu{cpu}/cpufreq"
-        files |= {
-            f"{directory}/scaling_governor": f"{governor}\n",
-            f"{directory}/scaling_driver": "acpi-cpufreq\n",
-            f"{directory}/scaling_max_freq": "3700000\n",
-            f"{directory}/cpuinfo_max_freq": "3700000\n",
-        }
-    for gpu in range(gpus):
-        device = f"/sys/bus/pci/devices/0000:0{gpu + 1}:00.0"
-        files |= {f"{device}/vendor": "0x10de\n", f"{device}/device": "0x2330\n", f"{device}/class": "0x030200\n"}
-    return files
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> list[str]:
-    """Five recordings, of which gpu003 has another governor."""
-    for n in range(1, 6):
-        name = f"gpu{n:03}"
-        plant(tmp_path / name, node_files(name, governor="powersave" if n == 3 else "performance"))
-    return [str(tmp_path / f"gpu{n:03}") for n in range(1, 6)]
-
-
-def policy_learn(*arguments: str) -> Result:
-    return CliRunner().invoke(command, ["learn", *arguments], catch_exceptions=False)
-
-
-def test_the_odd_node_of_a_fleet_is_named_on_standard_error(fleet: list[str]) -> None:
-    result = policy_learn(*fleet)
-
-    (found,) = tomllib.loads(result.stdout)["class"]
-    assert found["name"] == "HPC-9000 [G2]"
-    assert found["check"]["cpu"]["governor"] == {"required": "performance", "if_absent": "fail"}
-    header, row = result.stderr.splitlines()
-    assert header.split() == ["NODE", "CHECK", "PARAMETER", "IS", "MAJORITY", "NODES", "LIKE", "IT"]
-    assert row.split() == ["gpu003", "cpu.governor", "required", '"powersave"', '"performance"', "1"]
-
-
-def test_learned_as_json(fleet: list[str]) -> None:
-    document = json.loads(policy_learn("--json", "--name", "x", *fleet).stdout)
-
-    assert document["class"] == "x"
-    assert tomllib.loads(document["policy"])["class"][0]["name"] == "x"
-    assert [(o["node"], o["check"]) for o in document["disagreements"]] == [("gpu003", "cpu.governor")]
-
-
-def test_scrubbed_recordings_are_told_apart_by_their_files(tmp_path: Path) -> None:
-    roots = [str(tmp_path / str(n)) for n in range(3)]
-    for root, governor in zip(roots, ["performance", "performance", "powersave"], strict=True):
-        plant(Path(root), node_files("host-1", governor=governor))
-
-    assert f"host-1 ({roots[2]})" in policy_learn("--json", *roots).stdout
-
-
-@pytest.mark.parametrize("is_live", [False, True])
-def test_a_learned_policy_is_good_and_its_own_node_fits_it(fleet: list[str], tmp_path: Path, *, is_live: bool) -> None:
-    directory = tmp_path / "policy.d"
-    directory.mkdir(mode=0o755)
-    root = "/" if is_live else fleet[0]
-
-    result = policy_learn("--out", str(directory / "10-class.toml"), *([] if is_live else [root]))
-
-    assert (result.exit_code, result.stdout) == (0, "")
-    (directory / "10-class.toml").chmod(0o644)
-    specs = registry()
-    check_policy(str(directory), specs)
-    host = open_host(root)
-    settings, warnings = load_settings(str(directory), Identity.read(host), specs, cache="")
-    assert len(settings.classes) == 1
-    assert warnings == []
-    judged = [s for s in specs.values() if s.learn and "bench" not in s.tags and s.id in settings.checks]
-    assert judged
-    assert [
-        (r.spec.id, r.verdict) for r in run(host, judged, settings).results if r.verdict.status == Status.FAIL
-    ] == []

@@ -1,62 +1,12 @@
-"""CPU checks: each on a healthy node, on a planted fault, and where nothing can be known."""
+"""CPU checks (speed apart): each on a healthy node, on a planted fault, and where nothing can be known."""
 
 from typing import Any
 
 from nodeproof.check import registry
-from nodeproof.probes.cpu import CpuFrequency, FrequencyPolicy
 from nodeproof.verdict import Status
-from nodeproof_checks.cpu import governor
 from support import Machine, verdict_of
 
 CPU = "/sys/devices/system/cpu"
-
-
-def frequency_files(cpu: int, governor: str = "performance", max_khz: int = 3_700_000) -> dict[str, str]:
-    d = f"{CPU}/cpu{cpu}/cpufreq"
-    return {
-        f"{d}/scaling_governor": f"{governor}\n",
-        f"{d}/scaling_driver": "acpi-cpufreq\n",
-        f"{d}/scaling_max_freq": f"{max_khz}\n",
-        f"{d}/cpuinfo_max_freq": "3700000\n",
-    }
-
-
-def policy(governor: str) -> FrequencyPolicy:
-    return FrequencyPolicy(governor, "acpi-cpufreq", 3_700_000, 3_700_000)
-
-
-def test_one_powersave_cpu_fails_and_is_named() -> None:
-    verdict = governor(CpuFrequency({0: policy("performance"), 7: policy("powersave")}, None))
-
-    assert verdict.status == Status.FAIL
-    assert verdict.evidence == {"cpus": [7]}
-    assert verdict.summary == "1 of 2 CPUs use governor powersave, expected performance: CPU 7"
-
-
-def test_governor_is_read_from_sysfs(machine: Machine) -> None:
-    host = machine(frequency_files(0) | frequency_files(10))
-
-    assert verdict_of("cpu.governor", host).status == Status.OK
-    assert verdict_of("cpu.governor", host, required="schedutil").evidence == {"cpus": [0, 10]}
-
-
-def test_no_cpufreq_driver_is_a_skip_unless_policy_expects_one(machine: Machine) -> None:
-    host = machine({})
-
-    assert verdict_of("cpu.governor", host).status == Status.SKIP
-    assert verdict_of("cpu.governor", host, if_absent="fail").status == Status.FAIL
-
-
-def test_denied_governor_is_unknown(machine: Machine) -> None:
-    host = machine(frequency_files(0), errors={f"{CPU}/cpu0/cpufreq/scaling_governor": ("denied", "EACCES")})
-
-    assert verdict_of("cpu.governor", host).status == Status.UNKNOWN
-
-
-def test_garbage_in_a_frequency_file_is_unknown(machine: Machine) -> None:
-    host = machine(frequency_files(0) | {f"{CPU}/cpu0/cpufreq/scaling_max_freq": "<unknown>"})
-
-    assert "expected a number" in verdict_of("cpu.governor", host).summary
 
 
 def topology_files(online: str = "0-3", present: str = "0-3", smt: str = "on") -> dict[str, str]:
@@ -66,15 +16,6 @@ def topology_files(online: str = "0-3", present: str = "0-3", smt: str = "on") -
         files[f"{CPU}/cpu{cpu}/topology/package_cpus_list"] = f"{cpu % 2},{cpu % 2 + 2}\n"
         files[f"{CPU}/cpu{cpu}/topology/core_cpus_list"] = f"{cpu % 2},{cpu % 2 + 2}\n"
     return files
-
-
-def idle_files(cpu: int, *disabled: int) -> dict[str, str]:
-    states = [("POLL", 0), ("C1", 1), ("C6", 190)]
-    return {
-        f"{CPU}/cpu{cpu}/cpuidle/state{n}/{file}": value
-        for n, (name, latency_us) in enumerate(states)
-        for file, value in (("name", name), ("latency", f"{latency_us}\n"), ("disable", f"{int(n in disabled)}\n"))
-    }
 
 
 def test_topology(machine: Machine) -> None:
@@ -102,6 +43,27 @@ def test_siblings_offline_because_smt_is_off_are_no_fault(machine: Machine) -> N
     assert verdict_of("cpu.topology", machine(lost)).status == Status.OK  # five threads of one core (POWER)
     lost = topology_files(online="0-1", smt="off") | {f"{CPU}/present": "0-4\n"}
     assert verdict_of("cpu.topology", machine(lost)).status == Status.FAIL
+
+
+def test_with_smt_off_the_offline_cpu_is_named_and_its_siblings_are_not(machine: Machine) -> None:
+    halves = topology_files(online="0-2", smt="off") | {f"{CPU}/present": "0-7\n"}
+    verdict = verdict_of("cpu.topology", machine(halves))
+    assert verdict.status == Status.FAIL
+    assert verdict.summary == "CPU 3 is offline, expected the first thread of every core online (SMT is off)"
+
+    rows = topology_files(online="0,2", smt="1") | {f"{CPU}/present": "0-5\n"}
+    assert verdict_of("cpu.topology", machine(rows)).status == Status.OK
+    rows = topology_files(online="0,2-3", smt="off") | {f"{CPU}/present": "0-7\n"}
+    verdict = verdict_of("cpu.topology", machine(rows))
+    assert verdict.summary.startswith("CPU 1 is offline")
+
+
+def test_where_numbers_do_not_tell_siblings_the_excess_is_said(machine: Machine) -> None:
+    files = topology_files(online="0-1", smt="off") | {f"{CPU}/present": "0-4\n"}
+
+    verdict = verdict_of("cpu.topology", machine(files))
+    assert verdict.status == Status.FAIL
+    assert verdict.summary == "3 CPUs offline, 1 more than SMT off accounts for: CPU 2, 3, 4"
 
 
 def test_topology_of_old_kernels(machine: Machine) -> None:
@@ -133,56 +95,6 @@ def test_smt_garbage_and_absent(machine: Machine) -> None:
     assert verdict_of("cpu.smt", machine({}), required="on").status == Status.SKIP
     garbage = machine({f"{CPU}/smt/control": "off\n", f"{CPU}/smt/active": "yes\n"})
     assert verdict_of("cpu.smt", garbage, required="on").status == Status.UNKNOWN
-
-
-def test_frequency_limits(machine: Machine) -> None:
-    host = machine(frequency_files(0) | {f"{CPU}/cpufreq/boost": "1\n"})
-    assert verdict_of("cpu.frequency_limits", host, boost="on").status == Status.OK
-
-    host = machine(frequency_files(0) | frequency_files(1, max_khz=2_000_000))
-    verdict = verdict_of("cpu.frequency_limits", host)
-    assert verdict.status == Status.FAIL
-    assert verdict.summary == ("1 of 2 CPUs are capped, the lowest at 2000000 kHz, expected 99 % of 3700000 kHz: CPU 1")
-    assert verdict_of("cpu.frequency_limits", host, min_limit_percent=50).status == Status.OK
-
-
-def test_boost_off_is_a_warning_until_policy_wants_it(machine: Machine) -> None:
-    host = machine(frequency_files(0) | {f"{CPU}/intel_pstate/no_turbo": "1\n"})
-
-    assert verdict_of("cpu.frequency_limits", host).status == Status.WARN
-    assert verdict_of("cpu.frequency_limits", host, boost="off").status == Status.OK
-    verdict = verdict_of("cpu.frequency_limits", host, boost="on")
-    assert verdict.status == Status.FAIL
-    assert verdict.summary == "boost is off, expected on"
-
-
-def test_frequency_limits_absent_and_garbage(machine: Machine) -> None:
-    assert verdict_of("cpu.frequency_limits", machine({})).status == Status.SKIP
-    garbage = machine(frequency_files(0) | {f"{CPU}/cpufreq/boost": "maybe"})
-    assert verdict_of("cpu.frequency_limits", garbage).status == Status.UNKNOWN
-
-
-def test_frequency_of_an_offline_cpu_is_not_asked_for(machine: Machine) -> None:
-    busy = {f"{CPU}/cpu1/cpufreq/scaling_governor": ("failed", "EBUSY")}
-    host = machine(frequency_files(0) | frequency_files(1) | {f"{CPU}/online": "0\n"}, errors=busy)
-
-    assert verdict_of("cpu.governor", host).status == Status.OK
-
-
-def test_idle_states(machine: Machine) -> None:
-    host = machine(idle_files(0, 2) | idle_files(1))
-
-    assert verdict_of("cpu.idle_states", host, max_exit_latency_us=200).status == Status.OK
-    verdict = verdict_of("cpu.idle_states", host, max_exit_latency_us=20)
-    assert verdict.status == Status.FAIL
-    assert verdict.summary == ("idle state C6 (190 us) on 1 CPUs is enabled, expected an exit latency of at most 20 us")
-    assert verdict.evidence["cpus"] == [1]
-
-
-def test_idle_states_absent_and_garbage(machine: Machine) -> None:
-    assert verdict_of("cpu.idle_states", machine({}), max_exit_latency_us=20).status == Status.SKIP
-    garbage = machine(idle_files(0) | {f"{CPU}/cpu0/cpuidle/state1/latency": "?"})
-    assert verdict_of("cpu.idle_states", garbage, max_exit_latency_us=20).status == Status.UNKNOWN
 
 
 def test_microcode(machine: Machine) -> None:
@@ -261,14 +173,12 @@ def test_what_was_learned_passes(machine: Machine) -> None:
     d = "/sys/devices/system/clocksource/clocksource0"
     host = machine(
         topology_files(smt="off", online="0-1")
-        | {f"{CPU}/smt/active": "0\n", f"{CPU}/cpufreq/boost": "0\n", f"{CPU}/cpu0/microcode/version": "0x12\n"}
-        | frequency_files(0, "powersave", 2_000_000)
-        | idle_files(0)
+        | {f"{CPU}/smt/active": "0\n", f"{CPU}/cpu0/microcode/version": "0x12\n"}
         | {f"{CPU}/vulnerabilities/itlb_multihit": "KVM: Mitigation: VMX disabled\n"}
         | {f"{d}/current_clocksource": "hpet\n", f"{d}/available_clocksource": "hpet\n"}
     )
     for name, spec in registry().items():
-        if spec.subject == "cpu":
+        if spec.subject == "cpu" and name not in ("cpu.governor", "cpu.frequency_limits", "cpu.idle_states"):
             assert spec.learn is not None
             learned: dict[str, Any] = dict(spec.learn(*(f.read(host) for f in spec.facts)))  # type: ignore[attr-defined]
             assert verdict_of(name, host, **learned).status == Status.OK, name

@@ -1,63 +1,14 @@
-"""File-system checks: a healthy node, planted faults, and where nothing can be known."""
-
-from typing import Any
+"""File-system checks: a healthy node, planted faults, and where nothing can be known. For what hangs: test_fs_hang."""
 
 import pytest
 
 from nodeproof.check import registry
-from nodeproof.engine.worker import read_facts
-from nodeproof.errors import FactError
-from nodeproof.host.filesystem import read_block_device, statvfs
-from nodeproof.probes.mounts import MAX_HUNG, FilesystemTable, Mounts, MountUsage
+from nodeproof.host import Host
+from nodeproof.probes.fstab import FilesystemTable
+from nodeproof.probes.mounts import Mounts
 from nodeproof.verdict import Status
+from planted_mounts import HOME, IMAGE, LINES, LUSTRE, ROOT, SCRATCH, answer, node
 from support import Machine, verdict_of
-
-MOUNTINFO = "/proc/self/mountinfo"
-ROOT = "27 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw,errors=remount-ro"
-PROC = "22 27 0:21 / /proc rw,nosuid - proc proc rw"
-SCRATCH = "40 27 253:0 / /local rw,noatime shared:9 - xfs /dev/mapper/vg-local rw,attr2"
-HOME = "41 27 0:50 / /home rw,relatime shared:10 - nfs4 nas1:/export/home rw,vers=4.2,hard,addr=10.0.0.1"
-LUSTRE = "42 27 0:51 / /lustre rw shared:11 - lustre 10.0.0.2@o2ib:10.0.0.3@o2ib:/fs1 rw,flock,lazystatfs"
-SHM = "43 27 0:24 / /dev/shm rw - tmpfs tmpfs rw"
-IMAGE = "44 27 7:1 / /snap/core/1 ro - squashfs /dev/loop1 ro"
-LINES = [ROOT, PROC, SCRATCH, HOME, LUSTRE, SHM, IMAGE]
-POINTS = ("/", "/local", "/home", "/lustre", "/dev/shm")
-
-
-def answer(used: int = 40, inodes_used: int = 10, seconds: float = 0.001, files: int = 100) -> dict[str, float]:
-    return {
-        "block_bytes": 4096,
-        "blocks": 100,
-        "blocks_free": 100 - used,
-        "blocks_available": 100 - used,
-        "files": files,
-        "files_free": files - inodes_used if files else 0,
-        "flags": 0,
-        "seconds": seconds,
-    }
-
-
-def node(
-    lines: list[str] = LINES,
-    fstab: str | None = None,
-    errors: dict[str, tuple[str, str]] | None = None,
-    **usage: dict[str, float],
-) -> dict[str, Any]:
-    """What `machine` needs to plant a node; `usage` overrides the answer of a mount (`root`, `local`, …)."""
-    by_point = {"/" + name.replace("root", ""): told for name, told in usage.items()}
-    calls: dict[tuple[Any, ...], Any] = {(statvfs, p): by_point.get(p, answer()) for p in POINTS}
-    calls |= {(read_block_device, f"/dev/{d}"): {"seconds": 0.001} for d in ("nvme0n1p2", "dm-0")}
-    return {
-        "files": {MOUNTINFO: "\n".join(lines) + "\n"} | ({"/etc/fstab": fstab} if fstab else {}),
-        "calls": calls,
-        "links": {
-            "/sys/dev/block/259:2": "../../devices/pci/nvme/nvme0/nvme0n1/nvme0n1p2",
-            "/sys/dev/block/253:0": "../../devices/virtual/block/dm-0",
-        },
-        "directories": ("/sys/dev/block/259:2", "/sys/dev/block/253:0"),
-        "errors": errors or {},
-    }
-
 
 CLAIMED = {"/": "ext4", "/home": "nas1:/export/* nfs4 hard,rw", "/lustre": "* lustre flock"}
 
@@ -114,6 +65,14 @@ def test_a_garbled_mount_table_is_unknown(machine: Machine, text: str) -> None:
     assert verdict_of("fs.read_only", machine(**node([text]))).status == Status.UNKNOWN
 
 
+def learnt(host: Host) -> dict[str, str]:
+    spec = registry()["fs.mounted"]
+    assert spec.learn
+    claimed = spec.learn(Mounts.read(host), FilesystemTable.read(host))["claimed"]
+    assert isinstance(claimed, dict)
+    return claimed
+
+
 def test_learning_takes_only_what_belongs_to_the_node(machine: Machine) -> None:
     lines = [
         *LINES,
@@ -126,20 +85,54 @@ def test_learning_takes_only_what_belongs_to_the_node(machine: Machine) -> None:
     ]
     fstab = "# disks\nUUID=1 / ext4 defaults 0 1\n/dev/vg/l /local xfs noatime\n/dev/sdb1 /media/stick vfat noauto\n"
     host = machine(**node(lines, fstab))
-    spec = registry()["fs.mounted"]
-    assert spec.learn
 
-    learned = dict(spec.learn(Mounts.read(host), FilesystemTable.read(host)))
-
-    assert learned == {
-        "claimed": {
-            "/": "ext4",
-            "/local": "xfs",
-            "/home": "nas1:/export/home nfs4",
-            "/lustre": "10.0.0.2@o2ib:10.0.0.3@o2ib:/fs1 lustre",
-        }
+    assert learnt(host) == {
+        "/": "ext4",
+        "/local": "xfs",
+        "/home": "nas1:/export/home nfs4",
+        "/lustre": "10.0.0.2@o2ib:10.0.0.3@o2ib:/fs1 lustre",
     }
-    assert verdict_of("fs.mounted", host, claimed=learned["claimed"]).status == Status.OK
+    assert verdict_of("fs.mounted", host, claimed=learnt(host)).status == Status.OK
+
+
+FSTAB = "UUID=1 / ext4 defaults 0 1\n/dev/sdb1 /data xfs defaults,nofail 0 0\n"
+DATA = "76 27 8:17 / /data rw - xfs /dev/sdb1 rw"
+SATA = "../../devices/pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sdb/sdb1"
+STICK = "../../devices/pci0000:00/0000:00:14.0/usb1/1-1/1-1:1.0/host6/target6:0:0/6:0:0:0/block/sdb/sdb1"
+
+
+@pytest.mark.parametrize(
+    ("link", "removable", "is_claimed"),
+    [(SATA, "0", True), (SATA, "1", False), (STICK, "0", False)],
+)
+def test_a_disk_that_boot_may_do_without_is_claimed_unless_it_is_removable(
+    machine: Machine, link: str, removable: str, is_claimed: bool
+) -> None:
+    planted = node([ROOT, DATA], FSTAB)
+    planted["files"] |= {"/sys/block/sdb/removable": f"{removable}\n"}
+    planted["links"] |= {"/sys/dev/block/8:17": link}
+
+    assert learnt(machine(**planted)) == {"/": "ext4"} | ({"/data": "xfs"} if is_claimed else {})
+
+
+def test_a_disk_that_cannot_be_looked_at_is_not_claimed(machine: Machine) -> None:
+    host = machine(**node([ROOT, DATA], FSTAB, errors={"/sys/dev/block/8:17": ("denied", "EACCES")}))
+
+    assert learnt(host) == {"/": "ext4"}
+
+
+def test_the_nodes_own_name_in_a_source_stands_for_any(machine: Machine) -> None:
+    root = "27 1 0:20 / / rw - nfs4 srv:/nodes/cn01/root rw"
+    other = root.replace("cn01", "cn02")
+    cn010 = "28 27 0:21 / /opt rw - nfs4 srv:/cn010/opt rw"
+    planted = node([root, cn010])
+    planted["files"] |= {"/proc/sys/kernel/hostname": "cn01.cluster\n"}
+
+    claimed = learnt(machine(**planted))
+    assert claimed == {"/": "srv:/nodes/*/root nfs4", "/opt": "srv:/cn010/opt nfs4"}
+    assert verdict_of("fs.mounted", machine(**node([other, cn010])), claimed=claimed).status == Status.OK
+    elsewhere = machine(**node([root.replace("srv", "srv2"), cn010]))
+    assert verdict_of("fs.mounted", elsewhere, claimed=claimed).status == Status.FAIL
 
 
 def test_a_full_disk_fails_and_a_full_network_file_system_is_the_sites_matter(machine: Machine) -> None:
@@ -162,6 +155,35 @@ def test_inodes_are_judged_where_their_number_is_fixed(machine: Machine) -> None
 
     assert verdict_of("fs.inodes", host).summary == "/ 96% of inodes used, expected at most 95%"
     assert verdict_of("fs.inodes", host, max_used_percent=97.0).status == Status.OK
+
+
+def test_space_says_which_mount_gave_no_answer(machine: Machine) -> None:
+    host = machine(**node(errors={"statvfs /local": ("timed_out", "")}))
+
+    assert "/local gave no answer (see fs.responsive)" in verdict_of("fs.space", host).summary
+
+
+def test_a_full_root_that_all_nodes_share_drains_none_of_them(machine: Machine) -> None:
+    root = ROOT.replace("259:2", "0:20").replace("- ext4 /dev/nvme0n1p2", "- nfs4 srv:/images/root")
+    host = machine(**node([root, SCRATCH], root=answer(used=97, inodes_used=97)))
+
+    assert verdict_of("fs.space", host).summary == "1 file system with space left, most used on /local (40.0%)"
+    assert verdict_of("fs.inodes", host).status == Status.OK
+    assert verdict_of("fs.space", machine(**node([root]))).summary == "no file system to judge for space"
+    host = machine(**node([root], root=answer(used=97)))
+    assert verdict_of("fs.space", host, mounts=("/",)).status == Status.FAIL
+    assert verdict_of("fs.space", machine(**node(root=answer(used=97)))).status == Status.FAIL
+
+
+@pytest.mark.parametrize("check_id", ["fs.space", "fs.inodes"])
+def test_a_named_mount_that_is_not_there_is_unknown(machine: Machine, check_id: str) -> None:
+    host = machine(**node(local=answer(used=99, inodes_used=99)))
+
+    verdict = verdict_of(check_id, host, mounts=("/", "/scrtch"))
+    assert (verdict.status, verdict.summary) == (Status.UNKNOWN, "mount /scrtch: failed (no such mount)")
+    assert verdict_of(check_id, host, mounts=("/scrtch", "/local")).status == Status.FAIL
+    assert verdict_of(check_id, host, mounts=("/", "/data*")).status == Status.OK
+    assert verdict_of(check_id, host, mounts=("/data*",)).status == Status.SKIP
 
 
 @pytest.mark.parametrize(
@@ -227,105 +249,3 @@ def test_ext4_that_stopped_writing_is_found_though_listed_as_writable(
     assert verdict.status == status
     if status == Status.FAIL:
         assert verdict.summary == ("/ (/dev/nvme0n1p2) stopped writing after an error (5 noted since the last fsck)")
-
-
-HUNG = ("timed_out", "")
-
-
-@pytest.mark.parametrize(
-    ("asked", "error", "sentence"),
-    [
-        ("statvfs /home", HUNG, "/home does not answer: statvfs /home: timed out"),
-        ("statvfs /home", ("failed", "ESTALE"), "/home does not answer: statvfs /home: failed (ESTALE)"),
-        ("read_block_device /dev/dm-0", HUNG, "/local does not answer: read_block_device /dev/dm-0: timed out"),
-        (
-            "read_block_device /dev/dm-0",
-            ("absent", "ENXIO"),
-            "/local does not answer: read_block_device /dev/dm-0: absent (ENXIO)",
-        ),
-    ],
-)
-def test_what_hangs_is_named_by_one_check_alone(
-    machine: Machine, asked: str, error: tuple[str, str], sentence: str
-) -> None:
-    host = machine(**node(errors={asked: error}))
-
-    verdict = verdict_of("fs.responsive", host)
-    assert (verdict.status, verdict.summary) == (Status.FAIL, sentence)
-    for check_id in ("fs.space", "fs.inodes", "fs.read_only"):
-        assert verdict_of(check_id, host).status == Status.OK, check_id
-    assert verdict_of("fs.responsive", host, ignored=("/home", "/local")).status == Status.OK
-
-
-def test_space_says_which_mount_gave_no_answer(machine: Machine) -> None:
-    host = machine(**node(errors={"statvfs /local": HUNG}))
-
-    assert "/local gave no answer (see fs.responsive)" in verdict_of("fs.space", host).summary
-
-
-def test_a_device_that_left_the_machine_is_found(machine: Machine) -> None:
-    planted = node() | {"directories": ("/sys/dev/block/259:2",)}
-
-    assert verdict_of("fs.responsive", machine(**planted)).summary == (
-        "/local does not answer: block device 253:0: failed (ENODEV)"
-    )
-
-
-def test_slow_is_a_warning(machine: Machine) -> None:
-    verdict = verdict_of("fs.responsive", machine(**node(home=answer(seconds=2.5))))
-
-    assert (verdict.status, verdict.summary) == (Status.WARN, "slow to answer: /home 2.5 s, expected at most 2 s")
-
-
-def test_what_may_not_be_asked_is_unknown_and_no_failure(machine: Machine) -> None:
-    host = machine(
-        **node(errors={"read_block_device /dev/dm-0": ("denied", "EACCES"), "statvfs /local": ("denied", "EACCES")})
-    )
-
-    assert verdict_of("fs.responsive", host).status == Status.UNKNOWN
-    assert verdict_of("fs.space", host).status == Status.UNKNOWN
-    assert verdict_of("fs.read_only", host).status == Status.OK
-
-
-def test_a_mount_that_went_away_meanwhile_is_no_finding(machine: Machine) -> None:
-    host = machine(**node(errors={"statvfs /home": ("absent", "ENOENT")}))
-
-    assert verdict_of("fs.responsive", host).status == Status.OK
-
-
-def test_fuse_mounts_of_users_are_left_alone(machine: Machine) -> None:
-    sshfs = "80 27 0:90 / /home/joe/far rw - fuse.sshfs joe@far: rw,user_id=1000,group_id=1000"
-
-    assert "/home/joe/far" not in MountUsage.read(machine(**node([*LINES, sshfs]))).mounts
-
-
-def test_one_dead_server_costs_one_deadline_and_many_dead_servers_few(machine: Machine) -> None:
-    same = [f"{90 + i} 27 0:{90 + i} / /p{i} rw - nfs nas1:/p{i} rw" for i in range(5)]
-    other = [f"{190 + i} 27 0:{190 + i} / /q{i} rw - nfs nas{2 + i}:/q rw" for i in range(5)]
-    hung = {f"statvfs /{p}{i}": HUNG for p in "pq" for i in range(5)}
-
-    usage = MountUsage.read(machine(**node([ROOT, *same, *other], errors=hung)))
-
-    assert {p: e.source for p, e in usage.unread.items() if p.startswith("/p")} == {
-        f"/p{i}": "statvfs /p0" for i in range(5)
-    }
-    assert len({e.source for e in usage.unread.values()}) == MAX_HUNG
-    assert usage.left_out == ("/q2", "/q3", "/q4")
-    assert list(usage.known) == ["/"]
-
-
-def test_btrfs_is_asked_by_the_device_that_it_names(machine: Machine) -> None:
-    line = "27 1 0:30 /@ / rw - btrfs /dev/nvme0n1p2 rw,subvol=/@"
-
-    assert verdict_of("fs.responsive", machine(**node([line]))).status == Status.OK
-
-
-def test_this_machine_answers() -> None:
-    from nodeproof.host import Host
-
-    readings = read_facts(Host(), [Mounts, MountUsage], deadline_s=5, until_s=float("inf"))
-
-    assert not [r.value for r in readings.values() if isinstance(r.value, FactError)]
-    usage = readings[MountUsage].value
-    assert all(0 <= u.used_percent <= 100 for u in usage.known.values())
-    assert set(usage.known) | set(usage.unread) <= set(readings[Mounts].value.reachable)

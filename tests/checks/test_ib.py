@@ -31,7 +31,7 @@ def test_claimed_ports_pass(machine: Machine) -> None:
 
     verdict = verdict_of("ib.port", host, claimed=CLAIM, link_layer="InfiniBand")
     assert verdict.status == Status.OK
-    assert verdict.summary == "all 2 claimed ports are active: mlx5_0/1 (400 Gb/s), mlx5_10/1 (400 Gb/s)"
+    assert verdict.summary == "all claimed ports are active: mlx5_0/1 (400 Gb/s), mlx5_10/1 (400 Gb/s)"
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,13 @@ def test_a_bad_port_fails_and_is_named(machine: Machine, port: dict[str, str], w
 
 def test_a_missing_adapter_fails_and_none_at_all_too(machine: Machine) -> None:
     assert "mlx5_10/1 is missing" in verdict_of("ib.port", machine(hca("mlx5_0")), claimed=CLAIM).summary
+
+
+def test_a_port_that_is_down_on_purpose_is_judged_where_it_is_claimed_alone(machine: Machine) -> None:
+    host = machine(hca("mlx5_0") | hca("mlx5_1", state="1: DOWN", phys_state="3: Disabled"))
+
+    assert verdict_of("ib.port", host, claimed={"mlx5_0/1": 400}).status == Status.OK
+    assert verdict_of("ib.port", host, claimed={"mlx5_1/1": 400}).status == Status.FAIL
 
 
 def test_no_rdma_device_is_a_skip_unless_claimed(machine: Machine) -> None:

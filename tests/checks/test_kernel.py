@@ -55,6 +55,30 @@ def test_learnt_command_line_names_neither_the_boot_nor_init(machine: Machine) -
     assert learned == {"required": ("ro", "iommu=pt", "hugepages=16", 'dyndbg="file x +p"')}
 
 
+def test_words_of_one_node_or_one_installation_are_not_learnt(machine: Machine) -> None:
+    words = """BOOT_IMAGE=(hd0,gpt2)/vmlinuz rd.lvm.lv=rhel_cn01/root rd.md.uuid=3f1a2b4c:11223344:55667788:99aabbcc
+        ifname=eth0:aa:bb:cc:dd:ee:ff wwid=1 wwinit.uri=http://head/provision NODE=3 xname=x1000c0s0b0n0 nid=17
+        bss_referral_token=8f3c luks.key=/k admin_password=x "vlan=eth0.5:eth0" md=3f1a2b4c:11223344:55667788:99aabbcc
+        disk=0a1b2c3d-0011-2233-4455-66778899aabb peer=AA-BB-CC-DD-EE-FF log=10.0.0.1:514 v6=fe80::1 v6=[2001:db8::]
+        v6=1:2:3:4:5:6:7:8 me=CN01.site vol=/dev/vg_cn01/x net=cn01"""
+    kept = "console=ttyS0,115200 crashkernel=1G-4G:192M iommu=pt ids=10de:2330,10de:22a3 alias=cn012 v=5.14.0"
+    files = {"/proc/cmdline": f"{' '.join(words.split())} {kept}\n", "/proc/sys/kernel/hostname": "cn01.cluster\n"}
+    spec = registry()["kernel.cmdline"]
+    assert spec.learn
+
+    assert spec.learn(KernelCmdline.read(machine(files))) == {"required": tuple(kept.split())}
+
+
+def test_the_tables_of_neighbours_are_read(machine: Machine) -> None:
+    keys = [f"net.{ip}.neigh.default.gc_thresh3" for ip in ("ipv4", "ipv6")]
+    keys += [f"net.ipv6.conf.{name}.disable_ipv6" for name in ("all", "default")]
+    host = machine({f"/proc/sys/{key.replace('.', '/')}": "8192\n" for key in keys})
+
+    assert verdict_of("kernel.sysctl", host, required=dict.fromkeys(keys, "8192")).status == Status.OK
+    for key in keys:
+        assert verdict_of("kernel.sysctl", host, required={key: "1"}).summary == f"{key} is 8192, expected 1"
+
+
 def test_settings_have_the_required_values(machine: Machine) -> None:
     host = machine(SETTINGS)
     required = {"vm.swappiness": "10", "net/ipv4/tcp_rmem": "4096 131072 *", "net.ipv4.conf.all.rp_filter": "2"}
@@ -97,7 +121,8 @@ def test_secrets_and_costly_files_are_not_read(machine: Machine) -> None:
 
 
 MODULES = RELEASE | {
-    "/proc/modules": "nvidia 56000000 12 nvidia_uvm, Live 0x0 (POE)\nmlx5_core 2000000 1 - Live 0x0\n",
+    "/proc/modules": "nvidia 56000000 12 nvidia_uvm, Live 0x0 (POE)\nnvidia_uvm 1 0 -\nrdma_cm 1 0 -\n"
+    "mlx5_core 2000000 1 - Live 0x0\n",
     "/lib/modules/5.14.0-427.el9.x86_64/modules.builtin": "kernel/fs/ext4/ext4.ko\nkernel/tty/virtio-console.ko.xz\n",
 }
 

@@ -7,7 +7,7 @@ import pytest
 from nodeproof.check import registry
 from nodeproof.host import Host
 from nodeproof.probes.edac import CONTROLLERS
-from nodeproof.probes.memory import HUGE_PAGES, TRANSPARENT, MemorySize
+from nodeproof.probes.memory import HUGE_PAGES, TRANSPARENT, MemorySize, Swap
 from nodeproof.probes.smbios import TABLE, Dimms
 from nodeproof.verdict import Status
 from smbios_table import QEMU_TABLE, dimm_table, memory_device
@@ -51,7 +51,7 @@ def test_nodes_that_are_alike_learn_the_same_size(machine: Machine) -> None:
     learn = registry()["memory.size"].learn
     assert learn is not None
 
-    assert learn(MemorySize(526_338_162_688)) == learn(MemorySize(526_330_298_368)) == {"min_bytes": 120 << 32}
+    assert learn(MemorySize(526_338_162_688)) == learn(MemorySize(526_330_298_368)) == {"min_bytes": 121 << 32}
 
 
 def test_size_unknown_or_absent(machine: Machine) -> None:
@@ -101,7 +101,50 @@ def test_below_rated_speed_is_a_warning_until_policy_says_how_fast(machine: Mach
     assert verdict.summary == "1 of 1 memory modules run at 4800 MT/s, rated for 5600: A1"
     assert verdict_of("memory.dimms", host, configured_speed_mts=4800).status == Status.OK
     assert verdict_of("memory.dimms", host, configured_speed_mts=5600).status == Status.FAIL
-    assert verdict_of("memory.dimms", host, speed_mts=4800).status == Status.FAIL
+    too_low = verdict_of("memory.dimms", host, speed_mts=6400)
+    assert (too_low.status, too_low.summary) == (
+        Status.FAIL,
+        "rated speed 5600 MT/s in A1, expected at least 6400 MT/s",
+    )
+
+
+def test_a_module_rated_higher_than_the_others_is_no_fault(machine: Machine) -> None:
+    host = dimms(machine, *eight()[:7], memory_device("DIMM_H1", "P0 CHANNEL H", speed_mts=5600))
+
+    verdict = verdict_of("memory.dimms", host, claimed=8, speed_mts=4800, configured_speed_mts=4800)
+    assert verdict.status == Status.OK
+
+
+def test_the_module_that_holds_the_others_back_is_named_first(machine: Machine) -> None:
+    held = [memory_device(f"A{n}", configured_mts=4400) for n in range(7)]
+    host = dimms(machine, *held, memory_device("A7", speed_mts=4400, configured_mts=4400))
+    culprit = "A7 is rated 4400 MT/s, the others 4800 MT/s but run at 4400"
+
+    verdict = verdict_of("memory.dimms", host)
+    assert (verdict.status, verdict.summary) == (Status.FAIL, culprit)
+    cases: list[tuple[dict[str, Any], Status]] = [
+        ({"configured_speed_mts": 4800}, Status.FAIL),
+        ({"configured_speed_mts": 4800, "is_mix_allowed": True}, Status.FAIL),
+        ({"is_mix_allowed": True}, Status.WARN),
+    ]
+    for parameters, status in cases:
+        verdict = verdict_of("memory.dimms", host, **parameters)
+        assert verdict.status == status
+        assert verdict.summary.startswith(f"{culprit}; ")
+    assert verdict_of("memory.dimms", host, configured_speed_mts=4400).status == Status.OK
+    assert verdict_of("memory.dimms", dimms(machine, *held)).summary == (
+        "7 of 7 memory modules run at 4400 MT/s, rated for 4800: A0, A1, A2, A3 and 3 more"
+    )
+
+
+def test_a_module_that_states_no_speed_among_others_that_do_is_a_warning(machine: Machine) -> None:
+    host = dimms(machine, *eight()[:7], memory_device("DIMM_H1", configured_mts=0))
+
+    verdict = verdict_of("memory.dimms", host)
+    assert verdict.status == Status.WARN
+    assert verdict.summary == "the firmware states no configured speed of DIMM_H1, the others run at 4800 MT/s"
+    silent = [memory_device(f"A{n}", configured_mts=0) for n in range(8)]
+    assert verdict_of("memory.dimms", dimms(machine, *silent)).status == Status.OK
 
 
 def test_what_the_firmware_does_not_say_is_unknown(machine: Machine) -> None:
@@ -126,6 +169,11 @@ def test_dimms_denied_malformed_absent_claimed(machine: Machine) -> None:
         dimm_table(*eight()),
         dimm_table(memory_device("A"), memory_device("B", size_mib=1024, configured_mts=0)),
         dimm_table(memory_device("A", configured_mts=4000), memory_device("B")),
+        dimm_table(*eight(), memory_device("slow", speed_mts=4400, configured_mts=4400)),
+        dimm_table(
+            *[memory_device(f"A{n}", configured_mts=4400) for n in range(3)],
+            memory_device("slow", speed_mts=4400, configured_mts=4400),
+        ),
     ],
 )
 def test_dimms_as_learned_pass(machine: Machine, table: bytes) -> None:
@@ -233,6 +281,14 @@ def test_swap(machine: Machine) -> None:
     assert verdict.status == Status.FAIL
     assert verdict.summary == "8191 MiB of swap, expected at most 0 MiB: /dev/zram0"
     assert verdict_of("memory.swap", some, max_bytes=8 << 30).status == Status.OK
+
+
+def test_swap_is_learned_in_whole_gibibytes() -> None:
+    learn = registry()["memory.swap"].learn
+    assert learn is not None
+
+    assert learn(Swap({})) == {"max_bytes": 0}
+    assert learn(Swap({"/dev/sda3": 8388604 << 10})) == learn(Swap({"/dev/sda3": 8 << 30})) == {"max_bytes": 8 << 30}
 
 
 def test_swap_absent_and_garbage(machine: Machine) -> None:

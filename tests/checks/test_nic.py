@@ -3,15 +3,12 @@
 import pytest
 
 from nodeproof.check import registry
-from nodeproof.host import Host
 from nodeproof.host.devlink import devlink_info
-from nodeproof.host.ethtool import ethtool_drvinfo
-from nodeproof.probes.nic import Interfaces, NicFirmwares
+from nodeproof.probes.nic import Interfaces
 from nodeproof.verdict import Status
 from support import Machine, verdict_of
 
 NET = "/sys/class/net"
-MODEL = "15b3:101d/15b3:0040"
 
 
 def port(name: str, **values: str | int) -> dict[str, str]:
@@ -34,6 +31,11 @@ def port(name: str, **values: str | int) -> dict[str, str]:
     return {f"{NET}/{name}/{file}": f"{value}\n" for file, value in files.items()}
 
 
+def virtual(name: str, **values: str | int) -> dict[str, str]:
+    """Files of an interface without a device: a bond, VLAN or bridge."""
+    return {path: text for path, text in port(name, **values).items() if "/device/" not in path}
+
+
 NODE = port("eth1") | port("eth10")
 CLAIM = ("eth1", "eth10")
 SWITCHED_OFF = {f"{NET}/eth1/{f}": ("failed", "EINVAL") for f in ("carrier", "speed", "duplex")}
@@ -43,7 +45,7 @@ def test_claimed_ports_pass(machine: Machine) -> None:
     verdict = verdict_of("nic.link", machine(NODE), claimed=CLAIM, min_mb_per_s={"eth1": 25000})
 
     assert verdict.status == Status.OK
-    assert verdict.summary == "all 2 claimed Ethernet ports are up: eth1 (25000 Mb/s), eth10 (25000 Mb/s)"
+    assert verdict.summary == "all claimed interfaces are up: eth1 (25000 Mb/s), eth10 (25000 Mb/s)"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,6 @@ def test_claimed_ports_pass(machine: Machine) -> None:
         ({"operstate": "lowerlayerdown"}, "is down (lowerlayerdown, with carrier), expected up"),
         ({"speed": 10000}, "runs at 10000 Mb/s, expected 25000"),
         ({"duplex": "half"}, "runs in half duplex, expected full"),
-        ({"type": 32}, "is missing: no Ethernet port of that name"),
     ],
 )
 def test_a_bad_port_fails_and_is_named(machine: Machine, values: dict[str, str | int], words: str) -> None:
@@ -101,7 +102,51 @@ def test_only_physical_ports_count(machine: Machine) -> None:
     files = NODE | port("usb0") | usb | port("vf0") | {f"{NET}/lo/type": "772", f"{NET}/bonding_masters": ""}
     host = machine(files, directories=(f"{NET}/vf0/device/physfn",))
 
-    assert list(Interfaces.read(host).known) == ["eth1", "eth10"]
+    assert Interfaces.read(host).ports == {"eth1", "eth10"}
+
+
+def test_what_stands_for_a_function_of_an_adapter_is_no_port(machine: Machine) -> None:
+    names = {"eth1": "p0", "eth1_0": "pf0vf3", "eth1_1": "pf0sf1", "eth1_2": "c1pf0vf0"}
+    files = [port(name, phys_port_name=said) for name, said in names.items()]
+    sub = port("sf0") | {f"{NET}/sf0/device/uevent": "MODALIAS=auxiliary:mlx5_core.sf"}
+    host = machine({path: text for tree in (*files, sub) for path, text in tree.items()})
+
+    assert Interfaces.read(host).ports == {"eth1"}
+
+
+BOND = virtual("bond0", mtu=1500)
+
+
+def test_a_bond_a_vlan_and_ipoib_are_judged_where_named(machine: Machine) -> None:
+    host = machine(NODE | BOND | virtual("bond0.100", carrier=0, operstate="down") | port("ib0", type=32, mtu=2044))
+
+    assert verdict_of("nic.link", host, claimed=("eth1", "bond0", "ib0")).status == Status.OK
+    verdict = verdict_of("nic.link", host, claimed=("bond0", "bond0.100"))
+    assert verdict.summary == "bond0.100 is down (down, no carrier), expected up"
+    assert verdict_of("nic.mtu", host, mtu_bytes={"bond0": 1500, "ib0": 2044}).status == Status.OK
+    for others in ({}, {"eth1": 9000}):
+        verdict = verdict_of("nic.mtu", host, mtu_bytes={"bond0": 9000, **others})
+        assert verdict.summary == "bond0 has an MTU of 1500 bytes, expected 9000"
+
+
+def test_other_interfaces_than_ports_are_judged_by_name_alone(machine: Machine) -> None:
+    """Neither their flaps nor what could not be read of them says anything of the node."""
+    odd = virtual("veth1", carrier_changes=900) | virtual("veth2", mtu="many")
+    host = machine(NODE | odd)
+
+    assert verdict_of("nic.flaps", host).status == Status.OK
+    assert verdict_of("nic.errors", host).summary == "2 Ethernet ports with no more errors than tolerated"
+    assert verdict_of("nic.link", host, claimed=("eth1",)).status == Status.OK
+    assert verdict_of("nic.mtu", host, mtu_bytes={"veth2": 1500}).status == Status.UNKNOWN
+
+
+def test_a_node_without_ports_may_have_a_named_interface(machine: Machine) -> None:
+    host = machine(BOND, calls={(devlink_info,): {}})
+
+    assert verdict_of("nic.mtu", host, mtu_bytes={"bond0": 9000}).status == Status.FAIL
+    assert verdict_of("nic.link", host, claimed=("bond0",)).status == Status.OK
+    for check_id in ("nic.flaps", "nic.errors", "nic.firmware"):
+        assert verdict_of(check_id, host).status == Status.SKIP
 
 
 def test_a_machine_without_ports_is_a_skip(machine: Machine) -> None:
@@ -116,7 +161,10 @@ def test_mtu(machine: Machine) -> None:
     host = machine(NODE | port("eth2", mtu=1500))
 
     assert verdict_of("nic.mtu", host).status == Status.SKIP
-    assert verdict_of("nic.mtu", host, mtu_bytes={"eth1": 9000, "eth9": 9000}).status == Status.OK
+    verdict = verdict_of("nic.mtu", host, mtu_bytes={"eth1": 9000, "eth9": 9000})
+    assert verdict.status == Status.OK
+    assert verdict.summary == "MTU in bytes as expected: eth1 9000; not there: eth9"
+    assert verdict.evidence == {"missing": ["eth9"]}
     assert verdict_of("nic.mtu", host, mtu_bytes={"eth9": 9000}).status == Status.SKIP
     verdict = verdict_of("nic.mtu", host, mtu_bytes={"eth1": 9000, "eth2": 9000})
     assert verdict.summary == "eth2 has an MTU of 1500 bytes, expected 9000"
@@ -155,68 +203,29 @@ def test_a_few_errors_pass(machine: Machine, values: dict[str, int]) -> None:
     assert verdict_of("nic.errors", host).status == Status.OK
 
 
+RDMA = f"{NET}/eth2/device/infiniband/mlx5_0"
+RDMA_COUNTERS = "/sys/class/infiniband/mlx5_0/ports/1/counters"
+
+
+def test_the_share_of_errors_is_not_judged_where_rdma_packets_are_not_counted(machine: Machine) -> None:
+    host = machine(NODE | port("eth2", statistics__rx_crc_errors=200), directories=(RDMA,))
+
+    verdict = verdict_of("nic.errors", host)
+    assert verdict.status == Status.OK
+    assert verdict.summary.endswith("; eth2 not judged: nothing counts the RDMA packets")
+    assert verdict.evidence == {"not_judged": ["eth2"]}
+
+
+@pytest.mark.parametrize(("packets", "status"), [(10**9, Status.OK), (10**4, Status.FAIL), ("N/A", Status.SKIP)])
+def test_errors_are_a_share_of_rdma_packets_too(machine: Machine, packets: object, status: Status) -> None:
+    counters = {f"{RDMA_COUNTERS}/port_{way}_packets": f"{packets}\n" for way in ("rcv", "xmit")}
+    files = port("eth2", statistics__rx_crc_errors=200) | counters
+
+    assert verdict_of("nic.errors", machine(files, directories=(RDMA,))).status == status
+
+
 def test_garbled_counters_are_unknown(machine: Machine) -> None:
     assert verdict_of("nic.errors", machine(port("eth1", statistics__rx_errors="few"))).status == Status.UNKNOWN
-
-
-def with_firmware(machine: Machine, one: str, other: str, devlink: dict[str, object] | None = None) -> Host:
-    def answer(bus: str, version: str) -> dict[str, str]:
-        return {"driver": "mlx5_core", "driver_version": "6.1", "firmware_version": version, "bus": bus}
-
-    calls = {
-        (ethtool_drvinfo, "eth1"): answer("0000:81:00.0", one),
-        (ethtool_drvinfo, "eth10"): answer("0000:81:00.1", other),
-        (devlink_info,): devlink or {},
-    }
-    return machine(NODE, calls=calls)
-
-
-def test_firmware_of_one_model_must_agree(machine: Machine) -> None:
-    host = with_firmware(machine, "22.31.1014", "22.28.2006")
-
-    verdict = verdict_of("nic.firmware", host)
-    assert verdict.status == Status.FAIL
-    assert verdict.summary == f"adapters of model {MODEL} differ in firmware: eth1 22.31.1014, eth10 22.28.2006"
-
-
-@pytest.mark.parametrize("key", [MODEL, "15b3:101d", "mlx5_core"])
-def test_firmware_must_be_allowed(machine: Machine, key: str) -> None:
-    host = with_firmware(machine, "22.31.1014", "22.31.1014")
-
-    assert verdict_of("nic.firmware", host).status == Status.OK
-    assert verdict_of("nic.firmware", host, allowed={key: "22.31.*", "e1000e": "1"}).status == Status.OK
-    verdict = verdict_of("nic.firmware", host, allowed={key: "22.32.*"})
-    assert verdict.status == Status.FAIL
-    assert f"eth1 (mlx5_core {MODEL}) runs firmware 22.31.1014, allowed 22.32.*" in verdict.summary
-
-
-def test_devlink_completes_what_ethtool_does_not_say(machine: Machine) -> None:
-    versions = {"fixed": {}, "running": {"fw.version": "22.31.1014"}, "stored": {"fw.version": "22.32.0"}}
-    host = with_firmware(machine, "N/A", "22.31.1014", {"pci/0000:81:00.0": versions})
-
-    assert NicFirmwares.read(host).known["eth1"].version == "22.31.1014"
-    verdict = verdict_of("nic.firmware", host)
-    assert verdict.status == Status.WARN
-    assert verdict.summary == "firmware is stored and waits for a reset to run: eth1 fw.version 22.32.0"
-
-
-def test_drivers_without_firmware_pass(machine: Machine) -> None:
-    assert "eth1 says none" in verdict_of("nic.firmware", with_firmware(machine, "", "N/A")).summary
-
-
-def test_a_kernel_without_devlink_is_fine_but_a_refusal_is_unknown(machine: Machine) -> None:
-    calls = {(ethtool_drvinfo, "eth1"): {"driver": "x", "driver_version": "", "firmware_version": "1", "bus": ""}}
-
-    host = machine(port("eth1"), calls=calls, errors={"devlink_info": ("absent", "ENOENT")})
-    assert verdict_of("nic.firmware", host).status == Status.OK
-    host = machine(port("eth1"), calls=calls, errors={"devlink_info": ("denied", "EPERM")})
-    assert verdict_of("nic.firmware", host).status == Status.UNKNOWN
-
-
-def test_a_driver_that_does_not_answer_is_unknown(machine: Machine) -> None:
-    errors = {"ethtool_drvinfo eth1": ("timed_out", ""), "devlink_info": ("absent", "ENOENT")}
-
-    assert verdict_of("nic.firmware", machine(port("eth1"), errors=errors)).status == Status.UNKNOWN
 
 
 def test_learn_describes_ports_in_use(machine: Machine) -> None:
@@ -228,13 +237,3 @@ def test_learn_describes_ports_in_use(machine: Machine) -> None:
 
     assert link(interfaces) == {"claimed": CLAIM, "min_mb_per_s": {"eth1": 25000, "eth10": 25000}}
     assert mtu(interfaces) == {"mtu_bytes": {"eth1": 9000, "eth10": 9000}}
-
-
-def test_learnt_firmware_is_what_most_ports_run(machine: Machine) -> None:
-    learn = registry()["nic.firmware"].learn
-    assert learn is not None
-
-    host = with_firmware(machine, "22.31.1014 [a]", "22.31.1014 [a]")
-    allowed = learn(NicFirmwares.read(host))["allowed"]
-    assert allowed == {MODEL: "22.31.1014 [[]a]"}
-    assert verdict_of("nic.firmware", host, allowed=allowed).status == Status.OK

@@ -51,7 +51,7 @@ def test_a_dead_or_missing_drive_fails_and_is_named(machine: Machine) -> None:
 
     verdict = verdict_of("nvme.count", host, claimed=2)
     assert verdict.status == Status.FAIL
-    assert verdict.summary == "1 NVMe drives are live, expected 2: nvme1 (serial S1) is dead"
+    assert verdict.summary == "1 live NVMe drive, expected 2: nvme1 (serial S1) is dead"
     assert verdict_of("nvme.health", host).status == Status.OK
 
 
@@ -145,6 +145,15 @@ def test_a_bad_drive_is_reported_though_another_hangs(machine: Machine) -> None:
 
     assert verdict_of("nvme.health", host).status == Status.FAIL
     assert verdict_of("nvme.health", host, max_used_percent=0).status == Status.FAIL
+
+
+def test_a_live_drive_without_a_device_node_is_unknown(machine: Machine) -> None:
+    """As in a container, or below systemd's PrivateDevices."""
+    host = machine(drive(0) | drive(1), calls=smart({}), errors={"nvme_smart_log /dev/nvme1": ("absent", "ENOENT")})
+
+    verdict = verdict_of("nvme.health", host)
+    assert verdict.status == Status.UNKNOWN
+    assert verdict.summary == "nvme_smart_log /dev/nvme1: failed (no device node)"
 
 
 def test_a_log_without_its_fields_is_unknown(machine: Machine) -> None:

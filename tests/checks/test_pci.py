@@ -52,7 +52,7 @@ NODE = (
 def test_healthy_links_pass_and_an_idle_gpu_may_slow_down(machine: Machine) -> None:
     host = machine(NODE, links=LINKS)
 
-    assert verdict_of("pci.link", host).summary == "2 PCIe links run as fast and wide as both ends can"
+    assert verdict_of("pci.link", host).summary == "2 PCIe links at the speed and width that both ends can do"
     verdict = verdict_of("pci.link", host, is_gpu_speed_judged=True)
     assert verdict.status == Status.FAIL
     assert verdict.summary == f"gpu {GPU} runs at 2.5 GT/s, expected 16 GT/s below port {GPU_PORT}"
@@ -91,20 +91,67 @@ def test_a_device_that_reads_as_ones_fails_unless_it_sleeps(machine: Machine) ->
     assert verdict_of("pci.link", asleep).status == Status.OK
 
 
-def test_a_switch_is_judged_by_its_uplink(machine: Machine) -> None:
+def below_switch(machine: Machine, *, width: str = "16", speed: str = "32.0 GT/s PCIe") -> Host:
+    """A GPU below a switch; `width` and `speed` are those of the link above the switch."""
     port, up, down, gpu = "0000:40:01.0", "0000:41:00.0", "0000:42:00.0", "0000:43:00.0"
-    chain = f"../../../devices/pci0000:40/{port}/{up}/{down}/{gpu}"
-    host = machine(
-        device(port, "8086:352A", "60400", now=("16.0 GT/s PCIe", "8"))
-        | device(up, "1000:C030", "60400", now=("16.0 GT/s PCIe", "8"))
-        | device(down, "1000:C030", "60400", now=("16.0 GT/s PCIe", "16"))
-        | device(gpu, "10DE:2330", "30200", now=("16.0 GT/s PCIe", "16")),
+    chain, full = f"../../../devices/pci0000:40/{port}/{up}/{down}/{gpu}", ("32.0 GT/s PCIe", "16")
+    return machine(
+        device(port, "8086:352A", "60400", now=(speed, width), best=full)
+        | device(up, "1000:C030", "60400", now=(speed, width), best=full)
+        | device(down, "1000:C030", "60400", now=full, best=full)
+        | device(gpu, "10DE:2330", "30200", now=full, best=full),
         links={f"{PCI}/{a}": chain.partition(a)[0] + a for a in (port, up, down, gpu)},
     )
 
-    assert set(PciLinks.read(host).known) == {up, gpu}
+
+def test_a_switch_is_judged_by_the_width_of_its_uplink(machine: Machine) -> None:
+    assert verdict_of("pci.link", below_switch(machine)).summary.startswith("2 PCIe links")
+    verdict = verdict_of("pci.link", below_switch(machine, width="4"))
+    assert verdict.status == Status.FAIL
+    assert verdict.summary == "switch 0000:41:00.0 runs at x4, expected x16 below port 0000:40:01.0"
+
+
+def test_the_speed_of_a_switch_is_the_sites_matter(machine: Machine) -> None:
+    host = below_switch(machine, speed="2.5 GT/s PCIe")
+
     assert verdict_of("pci.link", host).status == Status.OK
-    assert f"switch {up} runs at x8, expected x16" in verdict_of("pci.link", host, classes=("switch",)).summary
+    assert "runs at 2.5 GT/s" in verdict_of("pci.link", host, is_switch_speed_judged=True).summary
+
+
+VMD, VMD_PORT, VMD_DRIVE = "0000:16:00.5", "10000:00:02.0", "10000:01:00.0"
+VMD_CHAIN = f"../../../devices/pci0000:16/{VMD}/pci10000:00/{VMD_PORT}/{VMD_DRIVE}"
+VMD_LINKS = LINKS | {f"{PCI}/{a}": VMD_CHAIN.partition(a)[0] + a for a in (VMD, VMD_PORT, VMD_DRIVE)}
+
+
+@pytest.mark.parametrize(("lanes", "status"), [("4", Status.OK), ("1", Status.FAIL)])
+def test_a_drive_behind_a_volume_management_device_is_judged(machine: Machine, lanes: str, status: Status) -> None:
+    files = (
+        NODE
+        | device(VMD, "8086:28C0", "10400")
+        | device(VMD_PORT, "8086:352A", "60400", now=("16.0 GT/s PCIe", lanes), best=("16.0 GT/s PCIe", "4"))
+        | device(VMD_DRIVE, "144D:A80A", "10802", now=("16.0 GT/s PCIe", lanes), best=("16.0 GT/s PCIe", "4"))
+    )
+    host = machine(files, links=VMD_LINKS)
+
+    assert PciLinks.read(host).known[VMD_DRIVE].port == VMD_PORT
+    verdict = verdict_of("pci.link", host)
+    assert verdict.status == status
+    if status == Status.FAIL:
+        assert verdict.summary == f"nvme {VMD_DRIVE} runs at x1, expected x4 below port {VMD_PORT}"
+
+
+def test_a_parent_that_is_no_pcie_port_leaves_only_its_child_unjudged(machine: Machine) -> None:
+    files = {path: text for path, text in NODE.items() if not path.startswith(f"{PCI}/{NIC_PORT}/max_")}
+    narrow = {f"{PCI}/{GPU}/current_link_width": "8\n"}
+
+    assert verdict_of("pci.link", machine(files, links=LINKS)).status == Status.OK
+    assert "runs at x8, expected x16" in verdict_of("pci.link", machine(files | narrow, links=LINKS)).summary
+
+
+def test_a_device_that_went_away_meanwhile_is_no_finding(machine: Machine) -> None:
+    gone = {f"{PCI}/{NIC}/current_link_width": ("absent", "ENODEV")}
+
+    assert verdict_of("pci.link", machine(NODE, links=LINKS, errors=gone)).status == Status.OK
 
 
 @pytest.mark.parametrize("text", ["fast", "nan GT/s PCIe", "16.0 MB/s", ""])
@@ -150,9 +197,10 @@ def test_one_fatal_error_fails_and_is_named(machine: Machine) -> None:
 
     verdict = verdict_of("pci.aer", host)
     assert verdict.status == Status.FAIL
-    assert verdict.summary == f"{NIC} reported 1 fatal PCIe errors, expected none (fatal DLP)"
+    assert verdict.summary == f"{NIC} reported 1 fatal PCIe error, limit 0 (fatal DLP)"
     counts = {"fatal": 1, "nonfatal": 0, "correctable": 0, "received_fatal": 0, "by_name": {"fatal DLP": 1}}
     assert verdict.evidence == {"error_count": {NIC: counts}}
+    assert verdict_of("pci.aer", host, max_fatal_count=1).status == Status.OK
 
 
 def test_a_fatal_error_shows_at_the_port_when_its_sender_is_gone(machine: Machine) -> None:
@@ -161,8 +209,9 @@ def test_a_fatal_error_shows_at_the_port_when_its_sender_is_gone(machine: Machin
     total = f"{PCI}/{NIC_PORT}/aer_rootport_total_err_fatal"
 
     assert verdict_of("pci.aer", machine(files | {total: "0\n"})).status == Status.OK
+    assert verdict_of("pci.aer", machine(files | {total: "1\n"}), max_fatal_count=1).status == Status.OK
     verdict = verdict_of("pci.aer", machine(files | {total: "1\n"}))
-    assert verdict.summary == f"{NIC_PORT} received 1 fatal PCIe errors from below, expected none"
+    assert verdict.summary == f"{NIC_PORT} received 1 fatal PCIe error from below, limit 0"
 
 
 def test_other_errors_fail_above_their_limits(machine: Machine) -> None:
@@ -181,6 +230,14 @@ def test_garbled_error_counters_are_unknown(machine: Machine, text: str) -> None
     assert verdict_of("pci.aer", aer(machine, fatal=text)).status == Status.UNKNOWN
 
 
+def learnt(host: Host) -> dict[str, int]:
+    learn = registry()["pci.devices"].learn
+    assert learn is not None
+    claimed = learn(PciDevices.read(host))["claimed"]
+    assert isinstance(claimed, dict)
+    return claimed
+
+
 def test_claimed_devices_are_counted_by_id_and_kind(machine: Machine) -> None:
     host = machine(NODE)
 
@@ -196,9 +253,33 @@ def test_a_virtual_function_is_no_device_of_its_own(machine: Machine) -> None:
     host = machine(NODE | device(VF, "15B3:101D", "20000"), directories=(f"{PCI}/{VF}/physfn",))
 
     assert verdict_of("pci.devices", host, claimed={"nic": 2}).status == Status.FAIL
-    learn = registry()["pci.devices"].learn
-    assert learn is not None
-    assert learn(PciDevices.read(host)) == {"claimed": {"10de:2330": 1, "15b3:101d": 1}}
+    assert learnt(host) == {"10de:2330": 1, "15b3:101d": 1}
+
+
+def test_drives_are_learnt_by_kind_for_nodes_have_them_from_several_vendors(machine: Machine) -> None:
+    def with_drives(pci_id: str, count: int) -> Host:
+        drives = [device(f"0000:0{i}:00.0", pci_id, "10802") for i in range(count)]
+        return machine({path: text for files in (NODE, *drives) for path, text in files.items()})
+
+    claimed = {"10de:2330": 1, "15b3:101d": 1, "nvme": 2}
+    verdict = verdict_of("pci.devices", with_drives("1344:51C3", 1), claimed=claimed)
+    assert verdict.summary == "PCI devices are missing: found 1 of 2 nvme"
+    assert verdict_of("pci.devices", with_drives("1344:51C3", 2), claimed=claimed).status == Status.OK
+    assert learnt(with_drives("144D:A80A", 2)) == claimed
+
+
+def test_a_lost_nvswitch_is_missed(machine: Machine) -> None:
+    def with_switches(count: int) -> Host:
+        switches = [device(f"0000:0{i}:00.0", "10DE:22A3", "68000") for i in range(count)]
+        return machine({path: text for files in (NODE, *switches) for path, text in files.items()})
+
+    claimed = {"10de:2330": 1, "10de:22a3": 4, "15b3:101d": 1}
+    lost = with_switches(3)
+    assert verdict_of("pci.devices", lost, claimed=claimed).summary.endswith("found 3 of 4 10de:22a3")
+    assert verdict_of("pci.devices", lost, claimed={"nvswitch": 4}).status == Status.FAIL
+    whole = with_switches(4)
+    assert learnt(whole) == claimed
+    assert verdict_of("pci.devices", whole, claimed=claimed | {"nvswitch": 4}).status == Status.OK
 
 
 def test_a_service_processors_display_is_no_gpu(machine: Machine) -> None:

@@ -41,6 +41,19 @@ def test_a_large_error_bound_counts_like_no_synchronisation(machine: Machine) ->
     )
 
 
+def test_a_kept_bound_with_the_flag_unset_is_chrony_without_rtcsync(machine: Machine) -> None:
+    """chrony keeps the bound in any case, but clears STA_UNSYNC only with rtcsync."""
+    host = machine({}, calls={(adjtimex,): ADRIFT | {"max_error_us": 15_999_999}})
+
+    verdict = verdict_of("time.synchronised", host, is_required=True)
+    assert verdict.status == Status.WARN
+    assert verdict.summary == "STA_UNSYNC is set though the error bound is kept: chrony needs rtcsync"
+
+
+def test_the_clock_is_not_judged_at_boot() -> None:
+    assert registry()["time.synchronised"].tags == {"healthcheck"}
+
+
 def test_what_cannot_be_asked_is_unknown(machine: Machine) -> None:
     host = machine({}, errors={"adjtimex": ("denied", "EPERM")})
 

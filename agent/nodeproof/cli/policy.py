@@ -93,9 +93,9 @@ def learn_(recordings: Sequence[str], name: str, out: str | None, is_json: bool)
     error as a table: the odd one out of a fleet is the finding.
     """
     from nodeproof.policy import learned_text
-    from nodeproof.policy.learn import learn
+    from nodeproof.policy.learn import learn, learnable
 
-    specs = {id_: s for id_, s in registry().items() if s.learn and "bench" not in s.tags}
+    specs = learnable(registry())
     learned = learn(_apart([_read(root, specs) for root in recordings or ["/"]], recordings), specs)
     text = learned_text.class_text(learned, specs, name)
     if out is not None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from nodeproof.check import CheckSpec
+from nodeproof.check import CheckSpec, broken_packages
 from nodeproof.engine.worker import Reading, read_facts
 from nodeproof.errors import FactError
 from nodeproof.host import Host
@@ -62,6 +62,7 @@ def run(host: Host, specs: Iterable[CheckSpec], settings: Settings) -> Pass:
     results = [_result(s, settings.of(s.id), readings) for s in specs]
     if settings.doubts:
         results.append(own_finding("class", f"which classes this node is in is not known: {named(settings.doubts)}"))
+    results += [own_finding("plugin", f"{name} brings no checks: {why}") for name, why in broken_packages().items()]
     return Pass(tuple(sorted(results, key=lambda r: (-r.verdict.status, r.spec.id))), readings)
 
 

@@ -128,6 +128,8 @@ class Host:
             return ask(*args)
         except OSError as error:
             raise fact_error(name, error) from error
+        except ValueError as error:  # a NUL or a lone surrogate in a name that came from the machine
+            raise FactError(name, "malformed", str(error)) from error
 
 
 def call_name(function: HostCall, *args: Any) -> str:

@@ -18,9 +18,18 @@ Specs = Mapping[str, CheckSpec]
 #: A parameter, and the key in it if it is a table: nodes vote on each entry of a table.
 _Entry = tuple[str, str | None]
 
+#: Of a list with this name the order counts: nodes vote on it as a whole and not on each of its words.
+_SEQUENCE = "expected"
+
+#: Subjects of which every node has all that checks without a learn function ask for.
+_ALWAYS_THERE = frozenset({"fs", "kernel"})
+
 
 class Node(NamedTuple):
-    """What the checks' learn functions say of one node: values by check and parameter, or why there are none."""
+    """What the checks' learn functions say of one node: values by check and parameter, or why there are none.
+
+    No values: the part is there, but its check has no learn function.
+    """
 
     name: str
     identity: Identity
@@ -61,18 +70,38 @@ class Learned(NamedTuple):
     unlearned: Sequence[Unlearned]
 
 
+def learnable(specs: Specs) -> dict[str, CheckSpec]:
+    """Return the checks that something can be learned for: values, or at least that the part must be there.
+
+    The latter makes no sense of a check that policy has to give a parameter first.
+    """
+    return {id_: s for id_, s in specs.items() if "bench" not in s.tags and (s.learn or _is_missed(s))}
+
+
+def _is_missed(spec: CheckSpec) -> bool:
+    return spec.subject not in _ALWAYS_THERE and not any(p.is_required for p in spec.parameters.values())
+
+
 def learn_node(name: str, identity: Identity, specs: Specs, facts: Mapping[type, object]) -> Node:
-    """Ask every learn function about one node. A fact that could not be had is a FactError in `facts`."""
+    """Ask every learnable check about one node. A fact that could not be had is a FactError in `facts`."""
     values: dict[str, dict[str, Json]] = {}
     errors: dict[str, FactError] = {}
-    for spec in specs.values():
-        if spec.learn is None:
-            continue
+    for spec in learnable(specs).values():
         try:
-            values[spec.id] = _ask(spec, spec.learn, [facts[f] for f in spec.facts])
+            values[spec.id] = _ask(spec, spec.learn or _presence(spec), [facts[f] for f in spec.facts])
         except FactError as error:
             errors[spec.id] = error
     return Node(name, identity, values, errors)
+
+
+def _presence(spec: CheckSpec) -> Callable[..., Mapping[str, object]]:
+    """Return a learn function of no values, for a check without: it fails where the check finds nothing to judge."""
+
+    def judge(*facts: object) -> Mapping[str, object]:
+        spec.function(*facts)
+        return {}
+
+    return judge
 
 
 def _ask(spec: CheckSpec, learn: Callable[..., Mapping[str, object]], facts: Sequence[object]) -> dict[str, Json]:
@@ -96,7 +125,7 @@ def learn(nodes: Sequence[Node], specs: Specs) -> Learned:
     """Return what more than half of the nodes agree on. A node that could not be asked has no vote."""
     values, oddities = dict[str, dict[str, Json]](), list[Oddity]()
     unlearned = [Unlearned(id_, "", n.name, str(e)) for n in nodes for id_, e in n.errors.items() if e.kind != "absent"]
-    for check_id in (spec.id for spec in specs.values() if spec.learn):
+    for check_id, spec in learnable(specs).items():
         there = {n.name: n.values[check_id] for n in nodes if check_id in n.values}
         absent = {n.name: n.errors[check_id] for n in nodes if _is_absent(n, check_id)}
         if not there:
@@ -106,7 +135,7 @@ def learn(nodes: Sequence[Node], specs: Specs) -> Learned:
         if has_part is None:
             continue
         agreed = _agreed(check_id, there, oddities, unlearned)
-        if agreed:
+        if agreed or spec.learn is None:
             values[check_id] = agreed
         elif not any(there.values()):
             unlearned.append(Unlearned(check_id, "", "", "nothing to learn there"))
@@ -151,22 +180,36 @@ def _vote(
     check_id: str, entry: _Entry, votes: Mapping[str, Json], oddities: list[Oddity], unlearned: list[Unlearned]
 ) -> Json:
     """Return the majority's value, or None: most do not have it, or there is no majority. Notes who differs."""
-    counts = Counter(map(_ballot, votes.values()))
-    having = sum(counts.values()) - counts[""]
-    ballot, count = max(((b, c) for b, c in counts.items() if b), key=lambda item: item[1], default=("", 0))
-    if 2 * having < len(votes):
-        ballot = ""
-    elif 2 * having == len(votes) or 2 * count <= having:
+    counts, said = Counter(map(_ballot, votes.values())), [v for v in votes.values() if v is not None]
+    majority = _majority(said, entry[0]) if 2 * len(said) > len(votes) else None
+    if majority is None and 2 * len(said) >= len(votes):
         split = ", ".join(
             f"{c} x {b or 'nothing'}" for b, c in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         )
         unlearned.append(Unlearned(check_id, _dotted(entry), "", f"no majority: {split}"))
         return None
-    majority = next((v for v in votes.values() if _ballot(v) == ballot), None)
     for node, value in votes.items():
-        if _ballot(value) != ballot:
+        if _ballot(value) != _ballot(majority):
             oddities.append(Oddity(check_id, *entry, majority, node, value, counts[_ballot(value)]))
     return majority
+
+
+def _majority(values: Sequence[Json], name: str) -> Json:
+    """Return what more than half of the values are, the words that more than half of the lists have, or None."""
+    ballot, count = Counter(map(_ballot, values)).most_common(1)[0]
+    if 2 * count > len(values):
+        return next(v for v in values if _ballot(v) == ballot)
+    return None if name == _SEQUENCE else _common_words(values) or None
+
+
+def _common_words(values: Sequence[Json]) -> list[Json]:
+    """Return the words that more than half of lists have: one word of a node's own must not lose all others."""
+    counts = Counter[str]()
+    for value in values:
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            return []
+        counts.update({str(word): 1 for word in value})
+    return [word for word, count in counts.items() if 2 * count > len(values)]
 
 
 def _ballot(value: Json) -> str:

@@ -65,7 +65,7 @@ def _claims(learned: Learned, specs: Specs) -> Iterator[str]:
 def _check(spec: CheckSpec, values: Mapping[str, Json]) -> Iterator[str]:
     """Yield a check's table: plain values first, for a table in it begins a table of its own."""
     others = {name: value for name, value in values.items() if name != "claimed"}
-    if not others:
+    if not others and spec.learn:
         return
     header = f"class.check.{'.'.join(map(spelt_key, spec.id.split('.')))}"
     plain = [line for name, value in others.items() if not isinstance(value, dict) for line in _pair(name, value)]

@@ -8,6 +8,8 @@ from nodeproof.probes import fact
 from nodeproof.probes.parse import integer, number_list, optional_int, optional_text, read_int
 
 CPUS = "/sys/devices/system/cpu"
+PSTATE = f"{CPUS}/intel_pstate"
+DMA_LATENCY = "/dev/cpu_dma_latency"
 
 
 def cpu_of(path: str) -> int:
@@ -16,27 +18,35 @@ def cpu_of(path: str) -> int:
 
 
 class FrequencyPolicy(NamedTuple):
-    """Frequency policy of one CPU. Frequencies are in kHz, as the kernel gives them."""
+    """Frequency policy of one CPU. Frequencies are in kHz, as the kernel gives them.
+
+    `hardware_max_khz` is the most that the driver lets one ask for. `is_boost_on` is None where the CPU
+    has no boost switch of its own.
+    """
 
     governor: str
     driver: str
     max_khz: int
     hardware_max_khz: int
+    is_boost_on: bool | None = None
 
 
 @fact(
     "/sys/devices/system/cpu/cpu*/cpufreq/{scaling_governor,scaling_driver,scaling_max_freq,cpuinfo_max_freq}",
+    "/sys/devices/system/cpu/cpu*/cpufreq/{scaling_available_frequencies,scaling_boost_frequencies,boost}",
     "/sys/devices/system/cpu/cpufreq/boost",
-    "/sys/devices/system/cpu/intel_pstate/no_turbo",
+    "/sys/devices/system/cpu/intel_pstate/{status,no_turbo,max_perf_pct}",
 )
 class CpuFrequency(NamedTuple):
     """Frequency policy by CPU, and whether boost is on (None: the driver does not say).
 
+    `max_percent` is intel_pstate's own cap on all CPUs, in percent of the highest turbo frequency.
     Source: kernel documentation, admin-guide/pm/cpufreq.rst and intel_pstate.rst.
     """
 
     policies: dict[int, FrequencyPolicy]
     is_boost_on: bool | None
+    max_percent: int | None = None
 
     @classmethod
     def read(cls, host: Host) -> Self:
@@ -45,42 +55,60 @@ class CpuFrequency(NamedTuple):
         directories = [d for d in host.glob(f"{CPUS}/cpu[0-9]*/cpufreq") if online is None or cpu_of(d) in online]
         if not directories:
             raise FactError(f"{CPUS}/cpu*/cpufreq", "absent", "no cpufreq driver")
-        policies = {
-            cpu_of(d): FrequencyPolicy(
-                governor=host.text(f"{d}/scaling_governor"),
-                driver=host.text(f"{d}/scaling_driver"),
-                max_khz=read_int(host, f"{d}/scaling_max_freq"),
-                hardware_max_khz=read_int(host, f"{d}/cpuinfo_max_freq"),
-            )
-            for d in directories
-        }
-        return cls(policies, _boost(host))
+        policies = {cpu_of(d): _policy(host, d) for d in directories}
+        boost, max_percent, no_turbo = optional_int(host, f"{CPUS}/cpufreq/boost"), None, None
+        if optional_text(host, f"{PSTATE}/status") != "off":  # then its files answer EAGAIN or mean nothing
+            max_percent = optional_int(host, f"{PSTATE}/max_perf_pct")
+            no_turbo = optional_int(host, f"{PSTATE}/no_turbo")
+        if boost is None and no_turbo is not None:
+            boost = 1 - no_turbo
+        return cls(policies, None if boost is None else boost == 1, max_percent)
 
 
-def _boost(host: Host) -> bool | None:
-    boost = optional_int(host, f"{CPUS}/cpufreq/boost")
-    if boost is not None:
-        return boost == 1
-    no_turbo = optional_int(host, f"{CPUS}/intel_pstate/no_turbo")
-    return None if no_turbo is None else no_turbo == 0
+def _policy(host: Host, directory: str) -> FrequencyPolicy:
+    boost = optional_int(host, f"{directory}/boost")
+    return FrequencyPolicy(
+        governor=host.text(f"{directory}/scaling_governor"),
+        driver=host.text(f"{directory}/scaling_driver"),
+        max_khz=read_int(host, f"{directory}/scaling_max_freq"),
+        hardware_max_khz=_hardware_max_khz(host, directory),
+        is_boost_on=None if boost is None else boost == 1,
+    )
+
+
+def _hardware_max_khz(host: Host, directory: str) -> int:
+    """Return cpuinfo_max_freq, or the end of the driver's table where that comes earlier.
+
+    Since Linux 5.12 acpi-cpufreq counts boost in the former on AMD, but nobody can ask it for more than the table has.
+    """
+    most_khz = read_int(host, f"{directory}/cpuinfo_max_freq")
+    tables = [f"{directory}/scaling_{kind}_frequencies" for kind in ("available", "boost")]
+    listed_khz = [integer(t, word) for t in tables for word in (optional_text(host, t) or "").split()]
+    return min(most_khz, max(listed_khz, default=most_khz))
 
 
 class IdleState(NamedTuple):
-    """One idle state: how long it takes to leave it, and the CPUs that may enter it."""
+    """One idle state: how long it takes to leave it, and the CPUs that may enter it: enabled, and fast enough."""
 
     exit_latency_us: int
     enabled_cpus: tuple[int, ...]
 
 
-@fact("/sys/devices/system/cpu/cpu*/cpuidle/state*/{name,latency,disable}")
+@fact(
+    "/sys/devices/system/cpu/cpu*/cpuidle/state*/{name,latency,disable}",
+    "/sys/devices/system/cpu/cpu*/power/pm_qos_resume_latency_us",
+    DMA_LATENCY,
+)
 class CpuIdle(NamedTuple):
     """Idle states by name.
 
     Name and latency are read once per state and not per CPU: all CPUs share the driver's one table.
-    Source: kernel documentation, admin-guide/pm/cpuidle.rst.
+    `unread`: a limit of latency, for a CPU or for all, that may keep CPUs out of states shown as enabled.
+    Source: kernel documentation, admin-guide/pm/cpuidle.rst ("Power Management Quality of Service").
     """
 
     states: dict[str, IdleState]
+    unread: tuple[FactError, ...] = ()
 
     @classmethod
     def read(cls, host: Host) -> Self:
@@ -92,12 +120,43 @@ class CpuIdle(NamedTuple):
                 directories.setdefault(d.rpartition("/")[2], []).append(d)
         if not directories:
             raise FactError(f"{CPUS}/cpu*/cpuidle", "absent", "no cpuidle driver")
-        return cls({host.text(f"{d[0]}/name"): _idle_state(host, d) for d in directories.values()})
+        limits_us, unread = _limits_us(host, sorted({cpu_of(d) for group in directories.values() for d in group}))
+        states = {host.text(f"{d[0]}/name"): _idle_state(host, d, limits_us) for d in directories.values()}
+        return cls(states, tuple(unread))
 
 
-def _idle_state(host: Host, directories: list[str]) -> IdleState:
-    enabled = tuple(cpu_of(d) for d in directories if read_int(host, f"{d}/disable") == 0)
-    return IdleState(read_int(host, f"{directories[0]}/latency"), enabled)
+def _idle_state(host: Host, directories: list[str], limits_us: dict[int, int]) -> IdleState:
+    latency_us = read_int(host, f"{directories[0]}/latency")
+    allowed = [d for d in directories if latency_us <= limits_us.get(cpu_of(d), latency_us)]
+    return IdleState(latency_us, tuple(cpu_of(d) for d in allowed if read_int(host, f"{d}/disable") == 0))
+
+
+def _limits_us(host: Host, cpus: list[int]) -> tuple[dict[int, int], list[FactError]]:
+    """Return the longest exit latency that CPUs may take, for those that have a limit, and what could not be read."""
+    limits_us, unread = dict[int, int](), list[FactError]()
+    try:
+        limits_us = dict.fromkeys(cpus, _dma_latency_us(host))
+    except FactError as error:
+        unread += [error] if error.kind != "absent" else []
+    for cpu in cpus:
+        path = f"{CPUS}/cpu{cpu}/power/pm_qos_resume_latency_us"
+        try:
+            text = optional_text(host, path) or "0"
+            limit_us = 0 if text == "n/a" else integer(path, text)
+        except FactError as error:
+            unread.append(error)
+            continue
+        if limit_us or text == "n/a":
+            limits_us[cpu] = min(limit_us, limits_us.get(cpu, limit_us))
+    return limits_us, unread
+
+
+def _dma_latency_us(host: Host) -> int:
+    """Return the one limit of all CPUs, a 32-bit number: what tuned's force_latency holds on to."""
+    content = host.data(DMA_LATENCY)
+    if len(content) != 4:
+        raise FactError(DMA_LATENCY, "malformed", f"expected 4 bytes, found {len(content)}")
+    return int.from_bytes(content, "little")
 
 
 @fact(

@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 from nodeproof.errors import FactError
 from nodeproof.host import Host
 from nodeproof.probes import fact
+from nodeproof.probes.identity import HOST_NAME, host_name
 from nodeproof.probes.parse import read_int
 
 SYSCTL = "/proc/sys"
@@ -13,7 +14,8 @@ SYSCTL = "/proc/sys"
 #: Directories whose files are read; more would cost time and lead into per-interface copies.
 SYSCTL_DIRECTORIES = (  # noqa: SIM905  # a list of words
     "fs fs/inotify kernel kernel/keys kernel/yama net/core net/ipv4 net/ipv4/conf/all "
-    "net/ipv4/conf/default net/ipv4/neigh/default net/ipv6/conf/all net/ipv6/conf/default sunrpc user vm"
+    "net/ipv4/conf/default net/ipv4/neigh/default net/ipv6/conf/all net/ipv6/conf/default "
+    "net/ipv6/neigh/default sunrpc user vm"
 ).split()
 
 #: Not read: secrets and names that would end up in recordings, an automount point, and a file whose
@@ -32,15 +34,19 @@ class KernelVersion(NamedTuple):
         return cls(host.text(f"{SYSCTL}/kernel/osrelease"))
 
 
-@fact("/proc/cmdline")
+@fact("/proc/cmdline", HOST_NAME)
 class KernelCmdline(NamedTuple):
-    """Words of the kernel's command line in order; quotes hold a word together and are kept."""
+    """Words of the kernel's command line in order; quotes hold a word together and are kept.
+
+    `host_name` tells the words that name this node alone.
+    """
 
     words: tuple[str, ...]
+    host_name: str = ""
 
     @classmethod
     def read(cls, host: Host) -> Self:
-        return cls(tuple(re.findall(r'(?:"[^"]*"|\S)+', host.text("/proc/cmdline"))))
+        return cls(tuple(re.findall(r'(?:"[^"]*"|\S)+', host.text("/proc/cmdline"))), host_name(host))
 
 
 @fact(*(f"{SYSCTL}/{d}/*" for d in SYSCTL_DIRECTORIES))

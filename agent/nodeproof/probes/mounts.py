@@ -9,7 +9,8 @@ from nodeproof.host import Host
 from nodeproof.host.filesystem import read_block_device, statvfs
 from nodeproof.probes import fact
 
-#: Most mounts asked in one pass, and how many may hang before the others are left alone: each costs a deadline.
+#: Most mounts asked in one pass (then as many again of servers and disks that none was asked of), and how many
+#: may hang before the others are left alone: each costs a deadline.
 MAX_ASKED = 256
 MAX_HUNG = 3
 
@@ -112,11 +113,11 @@ def _row(source: str, line: str) -> _Row:
     if not separator or len(first) < 6 or len(second) < 3:
         raise FactError(source, "malformed", f"expected a mount, found {line[:80]!r}")
     mount = Mount(
-        point=_unescape(first[4]),
-        type=_unescape(second[0]),
-        source=_unescape(second[1]),
+        point=unescape(first[4]),
+        type=unescape(second[0]),
+        source=unescape(second[1]),
         options=frozenset(first[5].split(",")),
-        super_options=frozenset(_unescape(" ".join(second[2:])).split(",")),
+        super_options=frozenset(unescape(" ".join(second[2:])).split(",")),
         device=first[2],
         is_on_demand=False,
     )
@@ -128,34 +129,9 @@ def _above(point: str) -> list[str]:
     return [point[:i] or "/" for i, c in enumerate(point) if c == "/"] if point != "/" else []
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
     """Undo the kernel's octal escapes of blanks, newlines and backslashes."""
     return re.sub(r"\\([0-3][0-7]{2})", lambda m: chr(int(m[1], 8)), text) if "\\" in text else text
-
-
-class TableEntry(NamedTuple):
-    """What /etc/fstab says of one mount point."""
-
-    type: str
-    options: frozenset[str]
-
-
-@fact("/etc/fstab")
-class FilesystemTable(NamedTuple):
-    """What shall be mounted, by mount point; empty where there is no /etc/fstab."""
-
-    entries: dict[str, TableEntry]
-
-    @classmethod
-    def read(cls, host: Host) -> Self:
-        try:
-            lines = host.text("/etc/fstab").split("\n")
-        except FactError as error:
-            if error.kind == "absent":
-                return cls({})
-            raise
-        rows = [line.split() for line in lines if not line.lstrip().startswith("#")]
-        return cls({_unescape(r[1]): TableEntry(r[2], frozenset(r[3].split(","))) for r in rows if len(r) > 3})
 
 
 class Usage(NamedTuple):
@@ -181,7 +157,10 @@ class Usage(NamedTuple):
 
 @fact("/proc/self/mountinfo", "statvfs(2) of every mount with storage", isolated=True)
 class MountUsage(NamedTuple):
-    """Usage by mount point, and for mounts that did not say: why. `left_out` were not asked at all."""
+    """Usage by mount point, and for mounts that did not say: why. `left_out` were not asked at all.
+
+    Mounts of one file system (bind mounts, subvolumes) share one answer.
+    """
 
     mounts: dict[str, Mount]
     known: dict[str, Usage]
@@ -191,9 +170,15 @@ class MountUsage(NamedTuple):
     @classmethod
     def read(cls, host: Host) -> Self:
         mounts = {p: m for p, m in Mounts.read(host).reachable.items() if m.has_storage}
-        questions = {m.point: m.origin for m in sorted(mounts.values(), key=lambda m: m.type in NETWORK)}
-        answers, unread, left_out = _ask(questions, lambda point: host.call(statvfs, point))
-        return cls(mounts, {p: _usage(a) for p, a in answers.items()}, unread, left_out)
+        alike: dict[str, list[str]] = {}
+        for mount in sorted(mounts.values(), key=lambda m: m.type in NETWORK):
+            alike.setdefault(mount.device, []).append(mount.point)
+        asked = {points[0]: points for points in alike.values()}
+        questions = {point: mounts[point].origin for point in asked}
+        answers, errors, left_out = _ask(questions, lambda point: host.call(statvfs, point))
+        known = {p: _usage(answer) for point, answer in answers.items() for p in asked[point]}
+        unread = {p: error for point, error in errors.items() for p in asked[point]}
+        return cls(mounts, known, unread, tuple(p for point in left_out for p in asked[point]))
 
 
 def _usage(answer: dict[str, Any]) -> Usage:
@@ -243,18 +228,20 @@ def _ask(
 ) -> tuple[dict[str, Any], dict[str, FactError], tuple[str, ...]]:
     """Put each question (a name, and what hangs as one with it) and keep answers and errors apart.
 
-    Where one hung, others of the same origin are not asked: that would cost a deadline each.
+    Where one hung, others of the same origin are not asked: that would cost a deadline each. Beyond the
+    limit, those are asked whose origin has not answered yet.
     """
     answers: dict[str, Any] = {}
     unread: dict[str, FactError] = {}
     hung: dict[str, FactError] = {}
-    for name in list(questions)[:MAX_ASKED]:
-        origin = questions[name]
+    answered: set[str] = set()
+    for name, origin in questions.items():
         if origin in hung:
             unread[name] = hung[origin]
-        elif len(hung) < MAX_HUNG:
+        elif len(hung) < MAX_HUNG and len(answers) + len(unread) < MAX_ASKED * (1 if origin in answered else 2):
             try:
                 answers[name] = ask(name)
+                answered.add(origin)
             except FactError as error:
                 unread[name] = error
                 if error.kind == "timed_out":

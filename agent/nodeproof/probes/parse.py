@@ -3,6 +3,9 @@
 from nodeproof.errors import FactError
 from nodeproof.host import Host
 
+#: Most numbers that a kernel list may hold; the largest kernels are built for 8192 CPUs.
+MAX_NUMBERS = 1 << 16
+
 
 def integer(source: str, text: str, base: int = 10) -> int:
     """Return `text` as an int."""
@@ -42,7 +45,9 @@ def number_list(source: str, text: str) -> list[int]:
         first, dash, last = part.partition("-")
         low = integer(source, first)
         high = integer(source, last) if dash else low
-        if high - low > 1 << 16:
-            raise FactError(source, "malformed", f"range {part[:40]!r} is too long")
+        if high < low:
+            raise FactError(source, "malformed", f"range {part[:40]!r} runs backwards")
+        if len(numbers) + high - low >= MAX_NUMBERS:
+            raise FactError(source, "malformed", f"more than {MAX_NUMBERS} numbers")
         numbers += range(low, high + 1)
     return numbers

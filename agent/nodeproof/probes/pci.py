@@ -27,6 +27,9 @@ _GPU_VENDORS = frozenset({"1002", "10de", "8086"})
 #: What kinds have a PCIe link that is worth judging.
 _LINKED = frozenset({"nic", "ib", "gpu", "nvme", "storage", "switch"})
 
+#: NVSwitches are bridges of a kind of their own, and bridge nothing that the kernel lists.
+_NVIDIA, _OTHER_BRIDGE = "10de", 0x0680
+
 #: Widest link of the PCI Express Base Specification; 63 and 255 stand for no answer and not known.
 _MAX_LANES = 32
 _ALL_ONES_LANES = 63
@@ -35,7 +38,7 @@ _Number = TypeVar("_Number", int, float)
 
 
 class PciDevice(NamedTuple):
-    """`id` is `vendor:device` in hexadecimal; `kind` is nic, ib, gpu, nvme, storage, bridge or other."""
+    """`id` is `vendor:device` in hexadecimal; `kind` is nic, ib, gpu, nvme, nvswitch, storage, bridge or other."""
 
     id: str
     kind: str
@@ -136,7 +139,8 @@ class PciLinks(NamedTuple):
             try:
                 link = _link_above(host, address)
             except FactError as error:
-                unread[address] = error
+                if error.kind != "absent":  # taken away meanwhile
+                    unread[address] = error
             else:
                 if link is not None:
                     known[address] = link
@@ -165,7 +169,8 @@ class PciErrors(NamedTuple):
             try:
                 known[address] = _error_counts(host, address)
             except FactError as error:
-                unread[address] = error
+                if error.kind != "absent":  # taken away meanwhile
+                    unread[address] = error
         return cls(known, unread)
 
 
@@ -186,6 +191,8 @@ def _device(host: Host, address: str, *, is_virtual_function: bool) -> PciDevice
 def _kind(vendor: str, code: int) -> str:
     if code == 0x0300 and vendor in _GPU_VENDORS:
         return "gpu"
+    if code == _OTHER_BRIDGE and vendor == _NVIDIA:
+        return "nvswitch"
     return _KINDS.get(code, "storage" if code >> 8 == 0x01 else "other")
 
 
@@ -196,7 +203,7 @@ def _link_above(host: Host, address: str) -> PciLink | None:
     a link lies below and not above: each second device of the path is the lower end of a link.
     """
     device = _device(host, address, is_virtual_function=False)
-    path = [p for p in host.link(f"{DEVICES}/{address}").split("/") if p.count(":") == 2]
+    path = _path(host.link(f"{DEVICES}/{address}"))
     if device.kind == "bridge":
         device = device._replace(kind="switch")
     if device.kind not in _LINKED or len(path) < 2 or len(path) % 2:
@@ -213,19 +220,30 @@ def _link_above(host: Host, address: str) -> PciLink | None:
     return PciLink(device, port, now, best, is_answering=not is_gone)
 
 
+def _path(target: str) -> list[str]:
+    """Return the addresses from the root port down to a device.
+
+    A device may hold a root complex of its own (`…/pci0000:16/0000:16:00.5/pci10000:00/…`, Intel VMD):
+    ports are then counted from there.
+    """
+    parts = target.split("/")
+    roots = [i for i, part in enumerate(parts) if part.startswith("pci") and part.count(":") == 1]
+    return [part for part in parts[roots[-1] if roots else 0 :] if part.count(":") == 2]
+
+
 def _max_lanes(host: Host, address: str) -> int | None:
-    return _known_lanes(read_int(host, f"{DEVICES}/{address}/max_link_width"))
+    return _known_lanes(optional_int(host, f"{DEVICES}/{address}/max_link_width"))
 
 
-def _known_lanes(lanes: int) -> int | None:
-    return lanes if 0 < lanes <= _MAX_LANES else None
+def _known_lanes(lanes: int | None) -> int | None:
+    return lanes if lanes is not None and 0 < lanes <= _MAX_LANES else None
 
 
 def _speed(host: Host, address: str, which: str) -> float | None:
-    """Return the number of `16.0 GT/s PCIe`, None for `Unknown` and `Unknown speed`."""
+    """Return the number of `16.0 GT/s PCIe`, None for `Unknown`, `Unknown speed` and a port that is no PCIe port."""
     source = f"{DEVICES}/{address}/{which}_link_speed"
-    text = host.text(source)
-    if text.startswith("Unknown"):
+    text = optional_text(host, source)
+    if text is None or text.startswith("Unknown"):
         return None
     number, _, unit = text.partition(" ")
     if not unit.startswith("GT/s") or not number.replace(".", "", 1).isdecimal():

@@ -9,6 +9,9 @@ from nodeproof.probes import fact
 _STA_UNSYNC = 0x0040
 _STA_NANO = 0x2000
 
+#: NTP_PHASE_LIMIT of the kernel: the bound at boot, and where it is no longer let grow.
+_BOUND_LIMIT_US = 16_000_000
+
 
 @fact("adjtimex(2)")
 class ClockSync(NamedTuple):
@@ -21,6 +24,11 @@ class ClockSync(NamedTuple):
     max_error_us: int
     estimated_error_us: int
     offset_us: float
+
+    @property
+    def is_bound_kept(self) -> bool:
+        """Whether a service has told the kernel lately how good the clock is, be it synchronised or not."""
+        return self.max_error_us < _BOUND_LIMIT_US
 
     @classmethod
     def read(cls, host: Host) -> Self:
