@@ -35,10 +35,10 @@ clean:
 # Editable: new Python files are seen at once; C is rebuilt when it, or pyproject.toml, changes.
 $(VENV)/.run: pyproject.toml $(NATIVE)
 	.ci/venv "$(PYTHON)" $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(NATIVE)
 	.ci/venv "$(PYTHON)" $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.run

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from nodeproof.engine import Pass, Result
+from nodeproof.policy.settings import Settings
 from nodeproof.report.document import Context, counts
 from nodeproof.verdict import Status, harmless
 
@@ -49,6 +50,8 @@ def rows(outcome: Pass, context: Context, *, is_verbose: bool, seconds: float) -
         yield Row("action", "", str(context.action.get("summary", "")), "bold")
     yield Row("", "", "")
     yield Row("", "", _summary(outcome, context, seconds), "bold")
+    if context.settings == Settings():
+        yield Row("", "", "No policy yet: `nodeproof policy learn` writes one that describes this node.")
 
 
 def _skipped(results: list[Result]) -> Iterator[Row]:
