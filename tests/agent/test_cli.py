@@ -276,3 +276,13 @@ def test_hostile_names_do_not_reach_the_terminal(nodeproof: Run, node: Path) -> 
         shown = nodeproof("check", "--root", node, "cpu.governor", "-p", "cpu.governor.required=\x1b[2Jx", *form).stdout
         assert "\x1b" not in shown
         assert "\u202e" not in shown
+
+
+def test_a_reader_that_has_seen_enough_costs_no_traceback(node: Path) -> None:
+    command = f"{sys.executable} -I -m nodeproof check --root {node} -v | exec head -n 0"
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], check=False, capture_output=True, text=True
+    )
+
+    assert done.stderr == ""
+    assert done.stdout in {"141\n", "1\n"}  # 1: it was done before the reader had gone

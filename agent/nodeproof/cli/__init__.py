@@ -14,6 +14,7 @@ from nodeproof.verdict import harmless
 EXIT_USAGE = 2
 EXIT_UNKNOWN = 3
 EXIT_INTERRUPTED = 130
+EXIT_NO_READER = 141
 
 _COMMANDS = {
     "check": "Judge this node, or a recording of one.",
@@ -67,8 +68,8 @@ def run() -> int:
         for line in str(error).splitlines():
             click.echo(f"nodeproof: {harmless(line, 1000)}", err=True)
         return EXIT_USAGE
-    except BrokenPipeError:
-        return EXIT_INTERRUPTED  # the reader has gone
+    except (BrokenPipeError, SystemExit):  # the reader has gone; click makes a SystemExit of that
+        return EXIT_NO_READER
     except OSError as error:
         click.echo(f"nodeproof: {error}", err=True)
         return EXIT_UNKNOWN
