@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeproof.errors import PolicyError
-from nodeproof.policy.load import Path, parse
+from nodeproof.policy.load import parse
 from nodeproof.policy.locate import locate
+from nodeproof.policy.settings import Path
 from nodeproof.policy.spell import spelt_key
 
 #: Keys made of whatever could be taken for syntax.

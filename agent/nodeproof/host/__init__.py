@@ -5,6 +5,6 @@ directory tree that mirrors `/`. `nodeproof.host.record` keeps what a Host was a
 """
 
 from nodeproof.host.base import Host, HostCall
-from nodeproof.host.replay import open_host
+from nodeproof.host.opening import open_host
 
 __all__ = ["Host", "HostCall", "open_host"]

@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from nodeproof.errors import KINDS, FactError, RecordingError
-from nodeproof.host.base import Host, HostCall, call_name, read_regular, walk
+from nodeproof.host.base import HostCall, call_name, read_regular, walk
 
 #: Name and version of the file that holds what a tree cannot: errors, links, calls.
 SIDECAR = "host.json"
@@ -13,23 +13,6 @@ SCHEMA = "nodeproof.recording/1"
 
 #: Largest `host.json`, in bytes: Python takes twenty times as much memory for hostile JSON.
 MAX_SIDECAR_BYTES = 16 << 20
-
-
-def open_host(root: str | os.PathLike[str] = "/") -> Host:
-    """Return a Host for `/` (live), a recording or a directory tree that mirrors `/`.
-
-    Raises RecordingError if `root` is neither.
-    """
-    path = os.fspath(root)
-    if path == "/":
-        return Host()
-    if os.path.isdir(path):
-        return Host(Replay(path))
-    if os.path.isfile(path):
-        from nodeproof.host.archive import Unpacked
-
-        return Host(Unpacked(path))
-    raise RecordingError(path, "no such recording: expected a directory or a .tar.gz")
 
 
 class Replay:

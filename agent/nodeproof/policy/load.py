@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 
 from nodeproof.check import refuse_foreign
 from nodeproof.errors import PolicyError, PolicyErrors
-
-Path = tuple[str | int, ...]
-"""Keys from the top of a file down; list items by number."""
+from nodeproof.policy.settings import Path
 
 
 class Source(NamedTuple):

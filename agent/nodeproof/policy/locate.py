@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any
 
-from nodeproof.policy.load import Path
+from nodeproof.policy.settings import Path
 
 
 def locate(text: str, data: dict[str, Any]) -> dict[Path, int]:

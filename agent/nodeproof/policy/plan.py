@@ -11,8 +11,8 @@ from typing import Any
 from nodeproof.check import CheckSpec
 from nodeproof.errors import PolicyError, PolicyErrors
 from nodeproof.policy.hosts import is_among
-from nodeproof.policy.load import Path, Source, load
-from nodeproof.policy.settings import CHECK_KEYS, CheckSettings, Settings, SlurmSettings
+from nodeproof.policy.load import Source, load
+from nodeproof.policy.settings import CHECK_KEYS, CheckSettings, Path, Settings, SlurmSettings
 from nodeproof.probes.identity import Identity
 
 Specs = Mapping[str, CheckSpec]

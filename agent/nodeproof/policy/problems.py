@@ -10,8 +10,9 @@ from pydantic_core import ErrorDetails
 
 from nodeproof.check import CheckSpec
 from nodeproof.errors import PolicyError, PolicyErrors
-from nodeproof.policy.load import Path, Source
+from nodeproof.policy.load import Source
 from nodeproof.policy.model import Specs, check_model
+from nodeproof.policy.settings import Path
 from nodeproof.policy.spell import spelt, spelt_key
 from nodeproof.verdict import harmless, named
 

@@ -7,6 +7,9 @@ Mode = Literal["observe", "enforce"]
 OnFail = Literal["drain", "report", "ignore"]
 IfAbsent = Literal["skip", "fail"]
 
+Path = tuple[str | int, ...]
+"""Keys from the top of a policy file down; list items by number."""
+
 
 class CheckSettings(NamedTuple):
     """How one check is run and what its failure means on this node.
