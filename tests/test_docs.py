@@ -1,5 +1,6 @@
 """What every check must bring along: documentation, units, a remedy, a test."""
 
+import json
 import re
 import types
 from pathlib import Path
@@ -11,7 +12,7 @@ from nodeproof.check import _REGISTRY, CheckSpec, registry
 from nodeproof.cli import explain
 from nodeproof.engine.run import judge
 from nodeproof.engine.worker import read_facts
-from nodeproof.policy.settings import CheckSettings
+from nodeproof.policy.settings import CHECK_KEYS, CheckSettings
 from nodeproof.probes import FACTS
 from nodeproof.verdict import Status
 from support import Machine
@@ -69,6 +70,14 @@ def test_explain_shows_everything(spec: CheckSpec) -> None:
     assert spec.title in " ".join(shown.split())
     for word in ("Why", "Reads", "When it fails", "In policy", *spec.parameters, *spec.sources):
         assert word in shown
+
+
+def test_explain_knows_the_defaults_of_what_every_check_takes() -> None:
+    shown = CliRunner().invoke(explain.command, ["cpu.smt"]).output
+
+    for key in CHECK_KEYS:
+        default = getattr(CheckSettings(), key)
+        assert f"  {key} = {json.dumps(default)} " in shown
 
 
 def test_at_most_one_check_of_a_subject_takes_its_claim() -> None:

@@ -198,6 +198,26 @@ def test_without_memory_an_immediate_drain_still_goes(node: Node) -> None:
     ]
 
 
+def test_a_memory_that_cannot_be_written_is_not_believed(node: Node) -> None:
+    """It may be months old: neither its failures nor its passes count."""
+    node.check = CheckSettings(after=2)
+    node.act()
+    assert node.saved()["streaks"]["fs.mounted"][0] == 1
+    (node.state_dir / "state.json.new").mkdir()
+
+    assert node.act()["intent"] == "nothing"
+    assert node.server.requests == []
+
+
+def test_a_memory_that_cannot_be_written_resumes_nothing(node: Node) -> None:
+    node.drain()
+    node.act(Status.OK)
+    (node.state_dir / "state.json.new").mkdir()
+
+    assert node.act(Status.OK)["intent"] == "nothing"
+    assert [w["state"] for w in node.server.writes()] == [["DRAIN"]]
+
+
 def test_without_memory_nothing_that_needs_it_is_done(node: Node) -> None:
     node.state_dir.write_text("in the way")
     node.check = CheckSettings(after=2, clear_after=1)

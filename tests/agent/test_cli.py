@@ -286,3 +286,40 @@ def test_a_reader_that_has_seen_enough_costs_no_traceback(node: Path) -> None:
 
     assert done.stderr == ""
     assert done.stdout in {"141\n", "1\n"}  # 1: it was done before the reader had gone
+
+
+def test_a_policy_file_that_is_a_pipe_hangs_nobody(nodeproof: Run, tmp_path: Path) -> None:
+    directory = tmp_path / "policy.d"
+    directory.mkdir(mode=0o755)
+    os.mkfifo(directory / "10-site.toml", 0o600)
+
+    for command in (["policy", "check", directory], ["check", "--policy", directory]):
+        done = nodeproof(*command)
+        assert done.returncode == 2
+        assert "10-site.toml: expected a file, found not a regular file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('mode = "enforce"\n', "10-site.toml:1: mode: enforce needs slurm.url, which no file sets"),
+        ('[slurm]\nurl = "ftp://x"\n', "10-site.toml:2: slurm.url: expected str (slurmrestd: http://host:port"),
+        ("[check.fs.space]\nmax_used_percent = -5\n", "10-site.toml:2: check.fs.space.max_used_percent: expected "),
+    ],
+)
+def test_a_policy_that_could_never_act_is_not_good(nodeproof: Run, tmp_path: Path, text: str, expected: str) -> None:
+    directory = tmp_path / "policy.d"
+    directory.mkdir(mode=0o755)
+    (directory / "10-site.toml").write_text(text)
+
+    done = nodeproof("policy", "check", directory)
+
+    assert done.returncode == 2
+    assert expected in done.stderr
+
+
+def test_nothing_judged_is_not_called_fit(nodeproof: Run, node: Path) -> None:
+    shown = nodeproof("check", "--root", node, "kernel.sysctl").stdout
+
+    assert "(no name): nothing judged: 1 skipped" in shown
+    assert "fit to work" not in shown

@@ -6,6 +6,7 @@ from typing import Annotated, NamedTuple, Self
 
 import pytest
 
+from nodeproof import check as check_module
 from nodeproof.check import _REGISTRY, CheckSpec, check
 from nodeproof.engine import run
 from nodeproof.engine.run import judge
@@ -140,6 +141,35 @@ def test_each_fact_is_read_once_and_the_worst_comes_first(machine: Machine) -> N
     assert [r.spec.id for r in outcome.results] == ["test.b", "test.c", "test.a"]
     assert outcome.worst == Status.FAIL
     assert outcome.results[0].remedy == "Set it to 2."
+
+
+def test_what_only_a_skipped_check_wants_is_not_read(machine: Machine) -> None:
+    global READS  # noqa: PLW0603
+    READS = 0
+    off = CheckSettings({"limit": 1}, on_fail="ignore")
+
+    outcome = run(
+        machine({"/value": "5"}), [spec_of(below, "a"), spec_of(below, "b")], Settings(checks={"test.b": off})
+    )
+
+    assert READS == 0
+    assert {r.verdict.status for r in outcome.results} == {Status.SKIP}
+
+
+def test_doubts_about_the_class_are_a_finding(machine: Machine) -> None:
+    outcome = run(machine({}), [], Settings(doubts=("/proc/cpuinfo: denied",)))
+
+    (finding,) = outcome.results
+    assert (finding.spec.id, finding.verdict.status) == ("nodeproof.class", Status.UNKNOWN)
+
+
+def test_a_plugin_that_brings_no_checks_is_a_finding(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(check_module._BROKEN, "site_checks", "ImportError: no module named site_lib")
+
+    (finding,) = run(machine({}), [], Settings()).results
+
+    assert finding.verdict.status == Status.UNKNOWN
+    assert "site_checks brings no checks: ImportError" in finding.verdict.summary
 
 
 def test_a_pass_keeps_its_budget(tmp_path: object) -> None:

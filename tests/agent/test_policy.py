@@ -86,7 +86,10 @@ def test_a_misspelt_key_is_one_line_with_file_line_key_and_the_right_name(policy
             '3: class.match.prodct: unknown key, did you mean "product"?',
         ),
         ("[[class]]\nclaims.gpu = 8", "1: class.name: missing, expected str (name of the class, for reports)"),
-        ("[claims]\ngpu = true", "2: claims.gpu: expected int (GPUs that this node must have), found true"),
+        (
+            "[claims]\ngpu = true",
+            "2: claims.gpu: expected int of at least 0 (GPUs that this node must have), found true",
+        ),
         (
             "[check.cpu.governor]\nrequired = 5",
             "2: check.cpu.governor.required: expected str (governor that every CPU must use), found 5",
@@ -524,7 +527,11 @@ def test_an_override_is_toml_or_plain_text(text: str, expected: tuple[str, str, 
     [
         ("cpu.governor.requierd=x", "cpu.governor.requierd", 'unknown key, did you mean "required"?'),
         ("cpu.govenor.required=x", "cpu.govenor.required", 'unknown check, did you mean "cpu.governor"?'),
-        ("gpu.count.claimed=eight", "gpu.count.claimed", 'expected int (GPUs that this node must have), found "eight"'),
+        (
+            "gpu.count.claimed=eight",
+            "gpu.count.claimed",
+            'expected int of at least 0 (GPUs that this node must have), found "eight"',
+        ),
         ("governor", "governor", "expected CHECK.PARAMETER=VALUE, e.g. cpu.governor.required=performance"),
     ],
 )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from nodeproof.engine.worker import read_facts
+from nodeproof.engine.worker import MAX_HUNG, read_facts
 from nodeproof.errors import FactError
 from nodeproof.host import Host
 from nodeproof.probes import fact
@@ -227,3 +227,29 @@ def test_no_descriptor_to_spare_is_unknown_not_a_crash(tmp_path: Path) -> None:
     process = run_alone(tmp_path, f"{limit}; print(t.read(t.Host(), t.Healthy, t.Spinning)[t.Healthy])")
 
     assert process.communicate(timeout=60)[0] == "Healthy: failed (no worker: Too many open files)\n"
+
+
+@fact("many FIFOs that nobody writes")
+class HangingOften(NamedTuple):
+    hung: int
+
+    @classmethod
+    def read(cls, host: Host) -> Self:
+        hung = 0
+        for n in range(20):
+            try:
+                host.text(f"{FIFO}{n}")
+            except FactError:
+                hung += 1
+        return cls(hung)
+
+
+def test_a_fact_whose_every_question_hangs_is_given_up(tmp_path: Path) -> None:
+    fifo = plant_fifo(tmp_path)
+    for n in range(20):
+        os.mkfifo(f"{fifo}{n}")
+
+    value = read(Host(), HangingOften, Healthy, deadline_s=0.05)[HangingOften]
+
+    assert isinstance(value, FactError)
+    assert value.source == f"{fifo}{MAX_HUNG}"

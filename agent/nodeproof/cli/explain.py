@@ -73,7 +73,16 @@ def _example(spec: CheckSpec) -> list[str]:
             lines = ["  [claims]", f"  {spec.subject} = …", "", *lines]
         else:
             lines.append(f"  {name} = {'…' if parameter.default is None else _toml(parameter.default)}")
-    return [*lines, '  on_fail = "drain"    # or "report", "ignore"']
+    return lines + _COMMON
+
+
+#: What every check takes, with its defaults (nodeproof.policy.settings.CheckSettings).
+_COMMON = [
+    '  on_fail = "drain"      # or "report"; "ignore" switches the check off',
+    "  after = 1              # failing passes in a row before the node is drained",
+    "  clear_after = 3        # passing ones before our drain is taken back",
+    '  if_absent = "skip"     # or "fail": the part must be there',
+]
 
 
 def _toml(value: object) -> str:
@@ -95,7 +104,7 @@ def _as_json(spec: CheckSpec) -> dict[str, object]:
             | ({} if p.is_required else {"default": p.default})
             for p in spec.parameters.values()
         ],
-        "remedy": spec.remedy,
+        "remedy": spec.remedy_for({}),
         "tags": sorted(spec.tags),
         "is_beta": spec.beta,
     }

@@ -18,7 +18,7 @@ from nodeproof.host import open_host
 from nodeproof.policy.resolve import DEFAULT_DIRECTORY, check_policy, load_settings
 from nodeproof.policy.settings import Settings
 from nodeproof.probes.identity import Identity
-from nodeproof.verdict import harmless
+from nodeproof.verdict import harmless, plural
 
 if TYPE_CHECKING:
     from nodeproof.policy.learn import Node
@@ -47,7 +47,8 @@ def check_(ctx: click.Context, directory: str) -> None:
         ctx.exit(2)
     layers = plan["layers"]
     classes = sum(layer["class"] is not None for layer in layers)
-    click.echo(f"{directory}: good: {len(layers) - classes} files, {classes} classes")
+    of_classes = "1 class" if classes == 1 else f"{classes} classes"
+    click.echo(f"{directory}: good: {plural(len(layers) - classes, 'file')}, {of_classes}")
 
 
 @command.command("show")

@@ -108,7 +108,8 @@ def _of_errors(settings: CheckSettings, errors: Sequence[FactError]) -> Verdict:
     summary = f"{absent.source}: not there" + (f" ({absent.detail})" if absent.detail not in ("", "ENOENT") else "")
     claimed = settings.parameters.get("claimed")
     if claimed:
-        return fail(f"{summary}, but policy claims {claimed}", source=absent.source, kind=absent.kind)
+        words = named(list(claimed)) if isinstance(claimed, dict | list | tuple) else claimed
+        return fail(f"{summary}, but policy claims {words}", source=absent.source, kind=absent.kind)
     if settings.if_absent == "fail":
         return fail(f"{summary}, but policy expects it", source=absent.source, kind=absent.kind)
     return skip(summary, source=absent.source, kind=absent.kind)

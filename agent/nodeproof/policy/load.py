@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from nodeproof.check import refuse_foreign
-from nodeproof.errors import PolicyError, PolicyErrors
+from nodeproof.errors import FactError, PolicyError, PolicyErrors
+from nodeproof.host.base import MAX_FILE_BYTES, read_regular
 from nodeproof.policy.settings import Path
 
 
@@ -36,7 +37,10 @@ def policy_files(directory: str) -> list[str]:
         names = sorted(os.listdir(directory))
     except OSError as error:
         raise PolicyError(directory, "", f"cannot be read: {error.strerror}") from error
-    files = [os.path.join(directory, n) for n in names if n.endswith(".toml") and not n.startswith(".")]
+    names = [n for n in names if n.endswith(".toml") and not n.startswith(".")]
+    if odd := [n for n in names if not n.isprintable()]:
+        raise PolicyError(directory, ascii(odd[0]), "expected a file name that can be printed")
+    files = [os.path.join(directory, n) for n in names]
     errors = []
     for file in files:
         try:
@@ -51,10 +55,13 @@ def policy_files(directory: str) -> list[str]:
 def load(file: str) -> Source:
     """Read and parse one file. Raises PolicyError."""
     try:
-        with open(file, "rb") as stream:
-            raw = stream.read()
+        raw = read_regular(file, file)
+    except FactError as error:
+        raise PolicyError(file, "", f"expected a file, found {error.detail}") from error
     except OSError as error:
         raise PolicyError(file, "", f"cannot be read: {error.strerror}") from error
+    if len(raw) == MAX_FILE_BYTES:
+        raise PolicyError(file, "", f"expected less than {MAX_FILE_BYTES >> 20} MiB")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:

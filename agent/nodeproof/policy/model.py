@@ -19,8 +19,10 @@ Specs = Mapping[str, CheckSpec]
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
+_URL = r"^(https?://[^/?#@\s]+/?|unix:/\S+)?$"
+
 #: The keys of settings.py: what they mean, and what limits their values.
-_MEANING: dict[str, tuple[str, dict[str, float]]] = {
+_MEANING: dict[str, tuple[str, dict[str, float | str]]] = {
     "mode": ("observe says what it would do, enforce does it", {}),
     "budget_s": ("seconds that a whole pass may take", {"gt": 0, "le": 3600}),
     "deadline_s": ("seconds that one question to the machine may take", {"gt": 0, "le": 600}),
@@ -28,13 +30,15 @@ _MEANING: dict[str, tuple[str, dict[str, float]]] = {
     "after": ("consecutive failures before a failure counts", {"ge": 1}),
     "clear_after": ("consecutive passes before a failure is over", {"ge": 1}),
     "if_absent": ("what it means that the part is not there", {}),
-    "url": ("slurmrestd: http://host:port, https://host:port or unix:/path", {}),
+    "url": ("slurmrestd: http://host:port, https://host:port or unix:/path", {"pattern": _URL}),
     "token_file": ("file that holds the JSON web token", {}),
     "user_name": ("Slurm user that the token belongs to", {}),
     "node_name": ("name of this node in Slurm; empty: the short host name", {}),
     "ca_file": ("certificates that slurmrestd's is checked against; empty: the system's", {}),
     "timeout_s": ("seconds that all requests of one pass to slurmrestd may take together", {"gt": 0, "le": 600}),
 }
+_NUMBERS = (int, float, int | None, float | None)
+
 _LIMIT_WORDS = {"gt": "above", "ge": "of at least", "le": "and at most"}
 
 _MATCH = {
@@ -53,11 +57,11 @@ class Key(NamedTuple):
     description: str
     default: object = None
     is_required: bool = False
-    limits: Mapping[str, float] = {}
+    limits: Mapping[str, float | str] = {}
 
     def field(self, name: str) -> tuple[Any, Any]:
         """Return the key as a field for pydantic, the type name as its title."""
-        words = (f"{_LIMIT_WORDS[kind]} {limit:g}" for kind, limit in self.limits.items())
+        words = (f"{_LIMIT_WORDS[kind]} {limit:g}" for kind, limit in self.limits.items() if kind in _LIMIT_WORDS)
         default = list(self.default) if isinstance(self.default, tuple) else self.default
         extra: Any = None if default is not None else _without_default
         return _listed(self.annotation), Field(
@@ -123,7 +127,9 @@ def _claims(specs: Specs) -> Key:
 
 def _of_parameter(parameter: Parameter) -> Key:
     default = None if parameter.is_required else parameter.default
-    return Key(parameter.annotation, parameter.type_name, parameter.description, default)
+    # no check has a use for a negative number: all are sizes, counts, shares or times
+    limits = {"ge": 0} if parameter.annotation in _NUMBERS else {}
+    return Key(parameter.annotation, parameter.type_name, parameter.description, default, limits=limits)
 
 
 def _of_contract(name: str, settings: Any) -> Key:

@@ -84,8 +84,13 @@ def load_plan(
 def check_policy(directory: str, specs: Specs) -> Plan:
     """Return the plan of a policy, compiled for no node in particular. Raises PolicyErrors with all that is wrong."""
     if not os.path.isdir(directory):
-        raise PolicyError(directory, "", "no such directory")
-    return compile_plan(policy_files(directory), specs, "")
+        raise PolicyError(directory, "", "expected a directory of policy files")
+    plan = compile_plan(policy_files(directory), specs, "")
+    if not any("slurm.url" in layer["values"] for layer in plan["layers"]):
+        for values, key, value in entries(plan):
+            if (key, value) == ("mode", "enforce"):
+                raise PolicyError(values[key][1], key, "enforce needs slurm.url, which no file sets")
+    return plan
 
 
 def parse_override(text: str, specs: Specs) -> tuple[str, str, Any]:

@@ -68,10 +68,16 @@ def _skipped(results: list[Result]) -> Iterator[Row]:
 def _summary(outcome: Pass, context: Context, seconds: float) -> str:
     parts = [f"{n} {_WORDS[Status[word.upper()]]}" for word, n in counts(outcome).items() if n]
     classes = ", ".join(context.settings.classes) or "no class"
+    if {r.verdict.status for r in outcome.results} <= {Status.SKIP}:
+        return f"{_name(context)}: nothing judged: {', '.join(parts)}"
     verdict = {Status.FAIL: "not fit to work", Status.UNKNOWN: "could not tell everything"}.get(
         outcome.worst, "fit to work"
     )
-    return f"{context.host_name}: {verdict}: {', '.join(parts)} in {seconds:.2f} s ({context.settings.mode}, {classes})"
+    return f"{_name(context)}: {verdict}: {', '.join(parts)} in {seconds:.2f} s ({context.settings.mode}, {classes})"
+
+
+def _name(context: Context) -> str:
+    return context.host_name or "(no name)"
 
 
 def write(lines: Iterator[Row]) -> None:
