@@ -143,8 +143,9 @@ def swap(
     """
     total = swap.total_bytes
     if total > max_bytes:
+        where = f": {named(swap.areas)}" if swap.areas else ""
         return fail(
-            f"{total >> 20} MiB of swap, expected at most {max_bytes >> 20} MiB: {named(swap.areas)}",
+            f"{total >> 20} MiB of swap, expected at most {max_bytes >> 20} MiB{where}",
             areas_bytes=dict(swap.areas),
         )
     return ok(f"{total >> 20} MiB of swap", areas_bytes=dict(swap.areas))

@@ -128,7 +128,8 @@ def distances(
 
 @check(
     "numa.balancing",
-    remedy="Run `sysctl kernel.numa_balancing=0` (or 1) for {required} and make it permanent in /etc/sysctl.d.",
+    remedy="Switch it {required}: set kernel.numa_balancing to 1 for on, 0 for off, and make it permanent in "
+    "/etc/sysctl.d.",
     learn=lambda balancing: {"required": "on" if balancing.mode else "off"},
 )
 def balancing(

@@ -87,7 +87,7 @@ def test_each_part_of_the_policy_says_what_it_is_for() -> None:
     [
         (FactError("/dev/sda", "denied", "EACCES"), "/dev/sda: denied (EACCES)"),
         (FactError("/dev/sda", "absent"), "/dev/sda: absent"),
-        (Disk(disks="many"), 'malformed (: disk.count.claimed: expected int (disks), found "many")'),  # type: ignore[arg-type]
+        (Disk(disks="many"), 'malformed (: disk.count.claimed: expected int of at least 0 (disks), found "many")'),  # type: ignore[arg-type]
         (object(), "crashed (AttributeError: 'object' object has no attribute 'disks')"),
     ],
 )
@@ -148,8 +148,63 @@ def test_without_a_majority_nothing_is_learned_and_the_split_is_said() -> None:
     learned = learned_from({"n1": Disk(disks=4), "n2": Disk(disks=4), "n3": Disk(disks=8), "n4": Disk(disks=8)})
 
     assert "disk.count" not in learned.values
-    assert learned.oddities == []
+    assert {(o.node, o.value, o.majority, o.has_majority, o.alike) for o in learned.oddities} == {
+        ("n1", 4, None, False, 2),
+        ("n2", 4, None, False, 2),
+        ("n3", 8, None, False, 2),
+        ("n4", 8, None, False, 2),
+    }
     assert "#   disk.count claimed: no majority: 2 x 4, 2 x 8" in class_text(learned, SPECS)
+
+
+def rows_of(learned: Learned) -> list[list[str]]:
+    return [row.split() for row in oddity_table(learned.oddities).splitlines()[1:]]
+
+
+def test_two_nodes_that_differ_are_both_in_the_table() -> None:
+    assert rows_of(learned_from({"r1": Disk(), "r2": Disk(firmware="0.9", models={"nvme0": "A"})})) == [
+        ["r1", "disk.firmware", "allowed", '["1.0"]', "none", "1"],
+        ["r2", "disk.firmware", "allowed", '["0.9"]', "none", "1"],
+        ["r1", "disk.firmware", "models.nvme0", "nothing", "none", "1"],
+        ["r2", "disk.firmware", "models.nvme0", '"A"', "none", "1"],
+    ]
+    absent = learned_from({"r1": Disk(), "r2": FactError("/dev", "absent")})
+    assert [row[:2] + row[-5:] for row in rows_of(absent)][:2] == [
+        ["r1", "disk.count", "r1", "disk.count", "there", "none", "1"],
+        ["r2", "disk.count", "disk.count", "not", "there", "none", "1"],
+    ]
+
+
+def test_the_odd_one_out_comes_before_a_split_of_which_the_most_lonely_are_shown() -> None:
+    split = {f"n{n:03}": Disk(disks=n % 2) for n in range(40)}
+    learned = learned_from(split | {"n040": Disk(disks=9), "n041": Disk(disks=1, firmware="0.9")})
+
+    rows = rows_of(learned)
+
+    assert rows[0][:2] == ["n041", "disk.firmware"]
+    assert rows[1] == ["n040", "disk.count", "claimed", "9", "none", "1"]
+    assert [len(rows), rows[-1]] == [18, ["…", "26", "more", "disk.count", "claimed", "none"]]
+    assert len(learned.oddities) == 43
+
+
+@pytest.mark.parametrize(("other", "is_said"), [(Disk(), True), (Disk(disks=3), False)])
+def test_a_node_given_twice_is_said(other: Disk, *, is_said: bool) -> None:
+    facts = {"vm (r1)": Disk(), "vm (r2)": other, "n3": Disk()}
+    nodes = [learn_node(n, Identity(n.partition(" ")[0], "X"), SPECS, {Disk: fact}) for n, fact in facts.items()]
+
+    text = class_text(learn(nodes, SPECS), SPECS)
+
+    line = "# The same node, it seems, given 2 times and counted each time: vm (r1), vm (r2).\n"
+    assert (line in text) == is_said
+    assert tomllib.loads(text)["class"][0]["claims"] == {"disk": 4}
+
+
+def test_what_policy_has_to_say_is_named_and_its_check_not_asked() -> None:
+    specs = {"disk.firmware": spec_of("disk.firmware", firmware, None)}
+    learned = learn([learn_node("n1", Identity("n1"), specs, {})], specs)
+
+    assert learned.values == {}
+    assert "#   disk.firmware: nothing to learn: policy must say what is required\n" in class_text(learned, specs)
 
 
 def test_a_node_that_could_not_be_read_has_no_vote() -> None:
@@ -243,12 +298,12 @@ def test_whether_a_part_is_expected_is_the_majoritys_say() -> None:
     assert health_of(Disk(), absent, absent).values == {}
 
 
-def test_only_checks_that_can_miss_something_are_learnable() -> None:
+def test_only_checks_that_learning_has_something_to_say_of_are_learnable() -> None:
     specs = registry()
     found = learnable(specs)
 
-    assert {"memory.edac", "pci.aer", "nvme.health", "gpu.remapped_rows"} <= set(found)
-    assert not {"kernel.sysctl", "kernel.taint", "fs.space"} & set(found)
+    assert {"memory.edac", "pci.aer", "nvme.health", "gpu.remapped_rows", "kernel.sysctl"} <= set(found)
+    assert not {"kernel.taint", "fs.space"} & set(found)
     assert all("bench" not in spec.tags for spec in found.values())
     assert {id_ for id_, spec in specs.items() if spec.learn and "bench" not in spec.tags} <= set(found)
 

@@ -75,6 +75,26 @@ def test_learned_as_json(fleet: list[str]) -> None:
     assert [(o["node"], o["check"]) for o in document["disagreements"]] == [("gpu003", "cpu.governor")]
 
 
+def test_two_nodes_that_differ_are_both_in_the_table(fleet: list[str]) -> None:
+    result = policy_learn(*fleet[1:3])
+
+    _, *rows = result.stderr.splitlines()
+    assert [row.split() for row in rows] == [
+        ["gpu002", "cpu.governor", "required", '"performance"', "none", "1"],
+        ["gpu003", "cpu.governor", "required", '"powersave"', "none", "1"],
+    ]
+    assert "#   kernel.sysctl: nothing to learn: policy must say what is required\n" in result.stdout
+    document = json.loads(policy_learn("--json", *fleet[1:3]).stdout)
+    assert [(o["node"], o["has_majority"]) for o in document["disagreements"]] == [("gpu002", False), ("gpu003", False)]
+
+
+def test_a_recording_given_twice_is_said(fleet: list[str]) -> None:
+    result = policy_learn(fleet[0], fleet[0])
+
+    assert f"given 2 times and counted each time: gpu001 ({fleet[0]}), gpu001 ({fleet[0]}).\n" in result.stdout
+    assert result.stderr == ""
+
+
 def test_scrubbed_recordings_are_told_apart_by_their_files(tmp_path: Path) -> None:
     roots = [str(tmp_path / str(n)) for n in range(3)]
     for root, governor in zip(roots, ["performance", "performance", "powersave"], strict=True):

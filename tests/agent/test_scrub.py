@@ -1,6 +1,7 @@
 """Scrubbing: nothing that identifies survives, the same thing becomes the same thing, the rest stays."""
 
 import json
+import re
 
 from nodeproof.host.record import Notes
 from nodeproof.host.scrub import HOST_NAME, SMBIOS_TABLE, scrub
@@ -71,6 +72,16 @@ def test_one_value_becomes_the_same_word_everywhere() -> None:
     assert serial.encode() in notes.files[SMBIOS_TABLE]
     mac = notes.files["/sys/class/net/eth0/address"].decode().strip()
     assert mac.replace(":", "-") in notes.files["/proc/cmdline"].decode()
+
+
+def test_an_invented_mac_address_is_a_locally_administered_one_with_its_separator() -> None:
+    notes = recorded()
+
+    scrub(notes)
+
+    mac = notes.files["/sys/class/net/eth0/address"].decode()
+    assert re.fullmatch("02(:[0-9a-f]{2}){5}\n", mac)
+    assert re.search("BOOTIF=02(-[0-9a-f]{2}){5} ", notes.files["/proc/cmdline"].decode())
 
 
 def test_two_recordings_are_not_linked() -> None:

@@ -32,6 +32,8 @@ def test_all_is_well_on_a_healthy_node(machine: Machine) -> None:
         ),
         ([ROOT.replace("ext4", "xfs"), HOME, LUSTRE], "/ is of type xfs, expected ext4"),
         ([ROOT, HOME.replace("/home rw", "/home ro"), LUSTRE], "/home is mounted without option rw"),
+        ([ROOT, HOME.replace("rw,vers", "ro,vers"), LUSTRE], "/home is mounted without option rw"),
+        ([ROOT, HOME.replace("rw,relatime", "ro,relatime"), LUSTRE], "/home is mounted without option rw"),
         ([ROOT], "/home is not mounted, expected nas1:/export/* nfs4 hard,rw; also wrong: /lustre"),
     ],
 )

@@ -212,6 +212,15 @@ def test_errors_at_no_dimm_count_too(machine: Machine) -> None:
     assert "mc0 (no DIMM named) has 1" in verdict.summary
 
 
+def test_corrected_errors_at_no_dimm_count_too(machine: Machine) -> None:
+    host = machine(edac_files(corrected=5) | {f"{MC0}/ce_count": "25\n"})
+
+    verdict = verdict_of("memory.edac", host, max_corrected_errors=10)
+    assert verdict.status == Status.FAIL
+    assert verdict.summary == "corrected memory errors, expected at most 10: mc0 (no DIMM named) has 20"
+    assert verdict.evidence["corrected_errors"] == {"CPU0_DIMM_A1 (mc0 dimm0)": 5, "mc0 (no DIMM named)": 20}
+
+
 def test_edac_old_layout_and_ranks(machine: Machine) -> None:
     old = {
         f"{MC0}/ce_count": "3\n",
@@ -275,6 +284,8 @@ def test_hugepages_absent_and_garbage(machine: Machine) -> None:
 def test_swap(machine: Machine) -> None:
     none = machine({"/proc/swaps": SWAPS})
     assert verdict_of("memory.swap", none, max_bytes=0).status == Status.OK
+    below_zero = verdict_of("memory.swap", none, max_bytes=-(1 << 20))
+    assert (below_zero.status, below_zero.summary) == (Status.FAIL, "0 MiB of swap, expected at most -1 MiB")
 
     some = machine({"/proc/swaps": SWAPS + "/dev/zram0   partition\t8388604\t0\t100\n"})
     verdict = verdict_of("memory.swap", some, max_bytes=0)

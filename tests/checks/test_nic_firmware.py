@@ -63,6 +63,15 @@ def test_devlink_completes_what_ethtool_does_not_say(machine: Machine) -> None:
     assert verdict.summary == "firmware is stored and waits for a reset to run: eth1 fw.version 22.32.0"
 
 
+def test_stored_firmware_that_already_runs_waits_for_nothing(machine: Machine) -> None:
+    same = {"fw.version": "22.31.1014", "fw.psid": "MT_1"}
+    versions = {"fixed": {}, "running": same, "stored": same | {"fw.bundle_id": "7"}}
+    host = with_firmware(machine, "22.31.1014", "22.31.1014", {"pci/0000:81:00.0": versions})
+
+    assert NicFirmwares.read(host).known["eth1"].pending == {}
+    assert verdict_of("nic.firmware", host).status == Status.OK
+
+
 def test_drivers_without_firmware_pass(machine: Machine) -> None:
     assert "eth1 says none" in verdict_of("nic.firmware", with_firmware(machine, "", "N/A")).summary
 

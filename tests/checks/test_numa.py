@@ -121,6 +121,12 @@ def test_balancing(machine: Machine) -> None:
     assert verdict_of("numa.balancing", machine({BALANCING: "0\n"}), required="off").status == Status.OK
 
 
+def test_the_remedy_of_balancing_says_which_number_is_which() -> None:
+    remedy = registry()["numa.balancing"].remedy_for({"required": "on"})
+
+    assert remedy.startswith("Switch it on: set kernel.numa_balancing to 1 for on, 0 for off")
+
+
 def test_balancing_absent_or_denied(machine: Machine) -> None:
     denied = machine({}, errors={BALANCING: ("denied", "EACCES")})
 

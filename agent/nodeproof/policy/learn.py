@@ -11,7 +11,7 @@ from nodeproof.check import CheckSpec
 from nodeproof.errors import FactError, PolicyError
 from nodeproof.policy.spell import spelt, spelt_key
 from nodeproof.probes.identity import Identity
-from nodeproof.verdict import Json
+from nodeproof.verdict import Json, named
 
 Specs = Mapping[str, CheckSpec]
 
@@ -38,7 +38,7 @@ class Node(NamedTuple):
 
 
 class Oddity(NamedTuple):
-    """A node that differs from the majority. `alike` nodes are like it.
+    """A node that differs from the majority, or from others where there is none. `alike` nodes are like it.
 
     An empty `parameter` stands for the whole part, and None for not having it.
     """
@@ -50,6 +50,7 @@ class Oddity(NamedTuple):
     node: str
     value: Json
     alike: int
+    has_majority: bool = True
 
 
 class Unlearned(NamedTuple):
@@ -62,7 +63,10 @@ class Unlearned(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """What the nodes agree on, by check and parameter; who differs, most lonely first; what could not be learned."""
+    """What the nodes agree on, by check and parameter; who differs, most lonely first; what could not be learned.
+
+    Who differs from a majority comes before those among whom there is none.
+    """
 
     nodes: Sequence[Node]
     values: Mapping[str, Mapping[str, Json]]
@@ -71,15 +75,21 @@ class Learned(NamedTuple):
 
 
 def learnable(specs: Specs) -> dict[str, CheckSpec]:
-    """Return the checks that something can be learned for: values, or at least that the part must be there.
+    """Return the checks that learning has something to say of.
 
-    The latter makes no sense of a check that policy has to give a parameter first.
+    That is values, or at least that the part must be there, or that policy has to give a parameter first.
     """
-    return {id_: s for id_, s in specs.items() if "bench" not in s.tags and (s.learn or _is_missed(s))}
+    return {
+        id_: s for id_, s in specs.items() if "bench" not in s.tags and (s.learn or _is_missed(s) or _is_policys(s))
+    }
 
 
 def _is_missed(spec: CheckSpec) -> bool:
-    return spec.subject not in _ALWAYS_THERE and not any(p.is_required for p in spec.parameters.values())
+    return spec.subject not in _ALWAYS_THERE and not _is_policys(spec)
+
+
+def _is_policys(spec: CheckSpec) -> bool:
+    return spec.learn is None and any(p.is_required for p in spec.parameters.values())
 
 
 def learn_node(name: str, identity: Identity, specs: Specs, facts: Mapping[type, object]) -> Node:
@@ -87,6 +97,8 @@ def learn_node(name: str, identity: Identity, specs: Specs, facts: Mapping[type,
     values: dict[str, dict[str, Json]] = {}
     errors: dict[str, FactError] = {}
     for spec in learnable(specs).values():
+        if _is_policys(spec):
+            continue
         try:
             values[spec.id] = _ask(spec, spec.learn or _presence(spec), [facts[f] for f in spec.facts])
         except FactError as error:
@@ -126,6 +138,9 @@ def learn(nodes: Sequence[Node], specs: Specs) -> Learned:
     values, oddities = dict[str, dict[str, Json]](), list[Oddity]()
     unlearned = [Unlearned(id_, "", n.name, str(e)) for n in nodes for id_, e in n.errors.items() if e.kind != "absent"]
     for check_id, spec in learnable(specs).items():
+        if _is_policys(spec):
+            unlearned.append(Unlearned(check_id, "", "", "nothing to learn: policy must say what is required"))
+            continue
         there = {n.name: n.values[check_id] for n in nodes if check_id in n.values}
         absent = {n.name: n.errors[check_id] for n in nodes if _is_absent(n, check_id)}
         if not there:
@@ -139,7 +154,7 @@ def learn(nodes: Sequence[Node], specs: Specs) -> Learned:
             values[check_id] = agreed
         elif not any(there.values()):
             unlearned.append(Unlearned(check_id, "", "", "nothing to learn there"))
-    oddities.sort(key=lambda o: (o.alike, o.check, o.parameter, o.key or "", o.node))
+    oddities.sort(key=lambda o: (not o.has_majority, o.alike, o.check, o.parameter, o.key or "", o.node))
     return Learned(nodes, values, oddities, unlearned)
 
 
@@ -182,15 +197,14 @@ def _vote(
     """Return the majority's value, or None: most do not have it, or there is no majority. Notes who differs."""
     counts, said = Counter(map(_ballot, votes.values())), [v for v in votes.values() if v is not None]
     majority = _majority(said, entry[0]) if 2 * len(said) > len(votes) else None
-    if majority is None and 2 * len(said) >= len(votes):
-        split = ", ".join(
-            f"{c} x {b or 'nothing'}" for b, c in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        )
+    is_split = majority is None and 2 * len(said) >= len(votes)
+    if is_split:
+        most_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        split = named([f"{count} x {ballot or 'nothing'}" for ballot, count in most_first], 8)
         unlearned.append(Unlearned(check_id, _dotted(entry), "", f"no majority: {split}"))
-        return None
     for node, value in votes.items():
-        if _ballot(value) != _ballot(majority):
-            oddities.append(Oddity(check_id, *entry, majority, node, value, counts[_ballot(value)]))
+        if is_split or _ballot(value) != _ballot(majority):
+            oddities.append(Oddity(check_id, *entry, majority, node, value, counts[_ballot(value)], not is_split))
     return majority
 
 

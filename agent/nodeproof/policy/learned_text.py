@@ -1,11 +1,12 @@
 """What was learned, as a policy file and as a table of who differs."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import nodeproof
 from nodeproof.check import CheckSpec
 from nodeproof.policy.hosts import folded, short
-from nodeproof.policy.learn import Learned, Oddity, Unlearned
+from nodeproof.policy.learn import Learned, Node, Oddity, Unlearned
 from nodeproof.policy.spell import spelt, spelt_key
 from nodeproof.verdict import Json, harmless, named
 
@@ -14,16 +15,35 @@ Specs = Mapping[str, CheckSpec]
 _LINE_CHARS = 110
 _CELL_CHARS = 40
 
+#: Of nodes that all differ, as many are listed for one parameter.
+_SPLIT_ROWS = 16
+
 
 def class_text(learned: Learned, specs: Specs, name: str = "") -> str:
     """Return the TOML of one class of nodes."""
     names = [node.name for node in learned.nodes]
-    lines = [f"# Learned by nodeproof {nodeproof.__version__} from {_comment(named(names, 8))}."]
+    lines = [
+        f"# Learned by nodeproof {nodeproof.__version__} from {_comment(named(names, 8))}.",
+        *_repeated(learned.nodes),
+    ]
     lines += ["", "[[class]]", f"name = {spelt(name or class_name(learned))}", "", "[class.match]", *_match(learned)]
     lines += _claims(learned, specs)
     for check_id, values in learned.values.items():
         lines += _check(specs[check_id], values)
     return "\n".join([*lines, *_unlearned(learned.unlearned)]) + "\n"
+
+
+def _repeated(nodes: Sequence[Node]) -> Iterator[str]:
+    """Say which nodes have one host name and are the same in all: one recording given twice has two votes."""
+    alike: dict[str, list[str]] = {}
+    for node in nodes:
+        errors = {check_id: str(error) for check_id, error in node.errors.items()}
+        content = repr((node.identity.host_name or node.name, node.identity.product, node.values, errors))
+        alike.setdefault(content, []).append(node.name)
+    for names in alike.values():
+        if len(names) > 1:
+            times = f"given {len(names)} times and counted each time"
+            yield f"# The same node, it seems, {times}: {_comment(named(names))}."
 
 
 def class_name(learned: Learned) -> str:
@@ -112,10 +132,13 @@ def _comment(text: str) -> str:
 def oddity_table(oddities: Sequence[Oddity]) -> str:
     """Return who differs from the majority in what, most lonely first."""
     rows = [("NODE", "CHECK", "PARAMETER", "IS", "MAJORITY", "NODES LIKE IT")]
+    splits = Counter[tuple[str, str]]()
     for o in oddities:
         parameter = o.parameter if o.key is None else f"{o.parameter}.{spelt_key(o.key)}"
-        found, majority = _cells(o)
-        rows.append((o.node, o.check, parameter, found, majority, str(o.alike)))
+        splits[o.check, parameter] += not o.has_majority
+        if splits[o.check, parameter] <= _SPLIT_ROWS:
+            rows.append((o.node, o.check, parameter, *_cells(o), str(o.alike)))
+    rows += [(f"… {n - _SPLIT_ROWS} more", *what, "", "none", "") for what, n in splits.items() if n > _SPLIT_ROWS]
     cells = [[harmless(cell, _CELL_CHARS) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
@@ -125,7 +148,10 @@ def _cells(oddity: Oddity) -> tuple[str, str]:
     """Return what is and what the majority has; of two lists only what differs."""
     value, majority = oddity.value, oddity.majority
     if not oddity.parameter:
-        return ("there", "not there") if value else ("not there", "there")
+        found, other = ("there", "not there") if value else ("not there", "there")
+        return found, other if oddity.has_majority else "none"
+    if not oddity.has_majority:
+        return _word(value), "none"
     if isinstance(value, list) and isinstance(majority, list):
         ours, theirs = ([v for v in a if v not in b] for a, b in ((value, majority), (majority, value)))
         if (ours or theirs) and len(value) + len(majority) > len(ours) + len(theirs):
