@@ -4,6 +4,7 @@ Whatever goes wrong, the exit code is never 1 unless a report says that the node
 a full disk or a closed standard stream is *could not tell*.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ EXIT_TERMINATED = 143
 def main() -> None:
     """Run the command line and end the process."""
     code = EXIT_UNKNOWN
+    gc.disable()  # a process of a fraction of a second; a collection in a worker would copy the whole heap
     try:
         _open_standard_streams()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -1,5 +1,6 @@
 """The command line: one file per command, imported when it is used."""
 
+import gc
 import importlib
 import io
 import sys
@@ -36,6 +37,8 @@ class _Lazy(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name != "check":  # __main__ switched it off; learning from a fleet takes longer, and more memory
+            gc.enable()
         module = importlib.import_module(f"nodeproof.cli.{cmd_name}")
         command: click.Command = module.command
         return command
