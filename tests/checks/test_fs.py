@@ -251,3 +251,10 @@ def test_ext4_that_stopped_writing_is_found_though_listed_as_writable(
     assert verdict.status == status
     if status == Status.FAIL:
         assert verdict.summary == ("/ (/dev/nvme0n1p2) stopped writing after an error (5 noted since the last fsck)")
+
+
+@pytest.mark.parametrize("kind", ["denied", "timed_out"])
+def test_a_mount_table_that_cannot_be_read_is_unknown_and_no_missing_mount(machine: Machine, kind: str) -> None:
+    host = machine({}, errors={"/proc/self/mountinfo": (kind, "")})
+
+    assert verdict_of("fs.mounted", host, claimed={"/scratch": "xfs"}).status == Status.UNKNOWN

@@ -180,3 +180,9 @@ def test_policy_chooses_the_taints_that_matter(machine: Machine) -> None:
 
 def test_garbled_taint_is_unknown(machine: Machine) -> None:
     assert verdict_of("kernel.taint", machine({"/proc/sys/kernel/tainted": "P O\n"})).status == Status.UNKNOWN
+
+
+def test_a_command_line_that_may_not_be_read_is_unknown(machine: Machine) -> None:
+    host = machine({}, errors={"/proc/cmdline": ("denied", "EACCES")})
+
+    assert verdict_of("kernel.cmdline", host, required=("iommu=pt",)).status == Status.UNKNOWN

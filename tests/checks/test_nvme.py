@@ -177,3 +177,9 @@ def test_smart_log_layout() -> None:
         7,
     )
     assert (decoded["unsafe_shutdowns"], decoded["media_errors"]) == (3, 1 << 70)
+
+
+def test_a_drive_whose_firmware_cannot_be_read_is_unknown(machine: Machine) -> None:
+    host = machine(drive(0) | drive(1), errors={f"{CLASS}/nvme1/firmware_rev": ("timed_out", "")})
+
+    assert verdict_of("nvme.firmware", host).status == Status.UNKNOWN
