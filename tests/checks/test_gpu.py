@@ -248,6 +248,7 @@ def test_nvml_that_hangs_is_unknown_within_the_deadline(judged: Judge) -> None:
 def test_a_hanging_gpu_is_named_and_hides_no_other(judged: Judge) -> None:
     assert judged("gpu.count", "hang=3", claimed=8) == ("unknown", "nvml_device 3: timed out")
     assert judged("gpu.pcie_width", "hang=3 narrow=5")[0] == "fail"
+    assert judged("gpu.pcie_width", "hang=3") == ("unknown", "nvml_device 3: timed out")
 
 
 def test_nvml_that_crashes_is_unknown(judged: Judge) -> None:
