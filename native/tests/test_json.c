@@ -35,6 +35,29 @@ static void all_types_make_one_line(void)
                        "\"bytes\": 18446744073709551615, \"is_on\": true, \"is_off\": false, \"node\": null}") == 0);
 }
 
+static void arrays_and_objects_nest(void)
+{
+    char text[256];
+    struct np_json json;
+    np_json_begin(&json, text, sizeof text);
+    np_json_open_array(&json, "none");
+    np_json_close_array(&json);
+    np_json_open_array(&json, "points");
+    for (uint64_t cpu = 0; cpu < 2; cpu++) {
+        np_json_open_object(&json, NULL);
+        np_json_integer(&json, "cpu", cpu);
+        np_json_string(&json, "text", "{[");
+        np_json_close_object(&json);
+    }
+    np_json_number(&json, NULL, 1.5);
+    np_json_null(&json, NULL);
+    np_json_close_array(&json);
+    np_json_bool(&json, "is_last", true);
+    CHECK(np_json_end(&json) == 0);
+    CHECK(strcmp(text, "{\"none\": [], \"points\": [{\"cpu\": 0, \"text\": \"{[\"}, "
+                       "{\"cpu\": 1, \"text\": \"{[\"}, 1.5, null], \"is_last\": true}") == 0);
+}
+
 static void errors_are_kept(void)
 {
     char text[16];
@@ -68,6 +91,7 @@ int main(void)
     writes("\xed\xa0\x80", "{\"k\": \"\\ufffd\\ufffd\\ufffd\"}");
     writes("\xf4\x90\x80\x80x", "{\"k\": \"\\ufffd\\ufffd\\ufffd\\ufffdx\"}");
     all_types_make_one_line();
+    arrays_and_objects_nest();
     errors_are_kept();
     return EXIT_SUCCESS;
 }

@@ -13,16 +13,20 @@
 /** A clock that all CPUs agree on. `hz` is ticks per second. */
 struct np_clock {
     double hz;
-    bool is_tsc;
+    bool is_counter; /**< a counter of the CPU that can be read without the kernel */
 };
 
 /**
- * Choose and calibrate the clock (takes 20 ms with the time stamp counter).
+ * Choose and calibrate the clock (takes 20 ms with the time stamp counter of x86-64).
  *
- * The counter is used if `may_use_tsc` and the CPU says that it neither changes its rate nor stops
- * in deep sleep; otherwise ticks are nanoseconds of CLOCK_MONOTONIC_RAW. Returns 0 or -errno.
+ * That counter is used if `may_use_counter` and the CPU says that it neither changes its rate nor
+ * stops in deep sleep. aarch64's CNTVCT_EL0 has a fixed rate, but may be as coarse as 40 ns: blocks of
+ * work have to be much longer than that. Otherwise ticks are nanoseconds of CLOCK_MONOTONIC_RAW. Returns 0 or -errno.
  */
-int np_clock_init(struct np_clock *clock, bool may_use_tsc);
+int np_clock_init(struct np_clock *clock, bool may_use_counter);
+
+/** The clock's name in results: `tsc`, `cntvct` or `clock_gettime`. */
+const char *np_clock_name(const struct np_clock *clock);
 
 static inline uint64_t np_clock_raw_ns(void)
 {
@@ -35,11 +39,17 @@ static inline uint64_t np_clock_raw_ns(void)
 static inline uint64_t np_clock_now(const struct np_clock *clock)
 {
 #if defined(__x86_64__)
-    if (clock->is_tsc) {
+    if (clock->is_counter) {
         unsigned int cpu;
         _mm_lfence();
         const uint64_t ticks = __rdtscp(&cpu);
         _mm_lfence();
+        return ticks;
+    }
+#elif defined(__aarch64__)
+    if (clock->is_counter) {
+        uint64_t ticks;
+        __asm__ volatile("isb\n\tmrs %0, cntvct_el0\n\tisb" : "=r"(ticks) : : "memory");
         return ticks;
     }
 #else

@@ -34,6 +34,8 @@ unsigned int np_cpuset_first(const struct np_cpuset *set);
 
 void np_cpuset_intersect(struct np_cpuset *set, const struct np_cpuset *other);
 
+void np_cpuset_remove(struct np_cpuset *set, const struct np_cpuset *other);
+
 /** True if each CPU of `set` is in `other`; else `*missing` is the first that is not. */
 bool np_cpuset_is_within(const struct np_cpuset *set, const struct np_cpuset *other, unsigned int *missing);
 

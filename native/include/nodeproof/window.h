@@ -54,6 +54,13 @@ struct np_window {
 };
 
 /**
+ * Work for `warmup_s` from `from` on.
+ *
+ * Returns how many units take `block_s`, by the fastest block: slow ones were disturbed.
+ */
+uint64_t np_window_warm_up(const struct np_window *window, uint64_t from, np_block_fn *block, void *state);
+
+/**
  * Measure in one thread of a team, for `bins` times `bin_s`; all of them must call it.
  *
  * Returns 0 or -ECANCELED.

@@ -15,7 +15,7 @@
 
 enum { TEXT_BYTES = 1 << 15, MAX_CACHE_INDEX = 16 };
 
-static int read_text(const char *path, char *text, size_t size)
+int system_read_text(const char *path, char *text, size_t size)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     size_t used = 0;
@@ -35,7 +35,7 @@ static int read_text(const char *path, char *text, size_t size)
 static int read_cpulist(const char *path, struct np_cpuset *set)
 {
     char text[NP_CPULIST_BYTES + 1];
-    const int rc = read_text(path, text, sizeof text);
+    const int rc = system_read_text(path, text, sizeof text);
     return rc != 0 ? rc : np_cpulist_parse(text, set);
 }
 
@@ -43,7 +43,7 @@ static int read_cpulist(const char *path, struct np_cpuset *set)
 static uint64_t read_number(const char *path, uint64_t otherwise)
 {
     char text[64], *end;
-    if (read_text(path, text, sizeof text) != 0)
+    if (system_read_text(path, text, sizeof text) != 0)
         return otherwise;
     const uint64_t value = strtoull(text, &end, 10);
     return end > text ? value : otherwise;
@@ -96,24 +96,48 @@ struct cache {
     struct np_cpuset shared;
 };
 
-/* The kernel writes sizes as "32768K". */
+/* Take the cache of this index, unless it is one of instructions. Returns false after the last. */
+static bool read_cache(unsigned int cpu, int index, struct cache *cache)
+{
+    char path[96], type[32];
+    *cache = (struct cache){0};
+    snprintf(path, sizeof path, CPUS "/cpu%u/cache/index%d/type", cpu, index);
+    if (system_read_text(path, type, sizeof type) != 0)
+        return false;
+    if (strncmp(type, "Instruction", 11) == 0)
+        return true;
+    snprintf(path, sizeof path, CPUS "/cpu%u/cache/index%d/level", cpu, index);
+    cache->level = read_number(path, 0);
+    snprintf(path, sizeof path, CPUS "/cpu%u/cache/index%d/size", cpu, index);
+    cache->bytes = read_number(path, 0) * 1024; /* the kernel writes "32768K" */
+    snprintf(path, sizeof path, CPUS "/cpu%u/cache/index%d/shared_cpu_list", cpu, index);
+    if (read_cpulist(path, &cache->shared) != 0)
+        *cache = (struct cache){0};
+    return true;
+}
+
 static struct cache last_level_cache(unsigned int cpu)
 {
-    struct cache last = {0};
-    for (int index = 0; index < MAX_CACHE_INDEX; index++) {
-        struct cache found = {0};
-        char path[96];
-        snprintf(path, sizeof path, CPUS "/cpu%u/cache/index%d/level", cpu, index);
-        found.level = read_number(path, 0);
-        if (found.level == 0)
-            break;
-        snprintf(path, sizeof path, CPUS "/cpu%u/cache/index%d/size", cpu, index);
-        found.bytes = read_number(path, 0) * 1024;
-        snprintf(path, sizeof path, CPUS "/cpu%u/cache/index%d/shared_cpu_list", cpu, index);
-        if (found.level >= last.level && read_cpulist(path, &found.shared) == 0)
+    struct cache last = {0}, found;
+    for (int index = 0; index < MAX_CACHE_INDEX && read_cache(cpu, index, &found); index++)
+        if (found.level > last.level)
             last = found;
-    }
     return last;
+}
+
+void system_cache_siblings(unsigned int cpu, struct np_cpuset *cpus)
+{
+    *cpus = last_level_cache(cpu).shared;
+    np_cpuset_add(cpus, cpu);
+}
+
+uint64_t system_data_cache_bytes(unsigned int cpu, unsigned int level)
+{
+    struct cache found;
+    for (int index = 0; index < MAX_CACHE_INDEX && read_cache(cpu, index, &found); index++)
+        if (found.level == level)
+            return found.bytes;
+    return 0;
 }
 
 uint64_t system_cache_bytes(const struct np_cpuset *cpus)
@@ -173,14 +197,14 @@ uint64_t system_available_bytes(int node)
 {
     char text[TEXT_BYTES], path[64];
     uint64_t available = 0;
-    if (read_text("/proc/meminfo", text, sizeof text) == 0)
+    if (system_read_text("/proc/meminfo", text, sizeof text) == 0)
         available = kilobytes(text, "MemAvailable:");
     snprintf(path, sizeof path, NODES "/node%d/meminfo", node);
-    if (node >= 0 && read_text(path, text, sizeof text) == 0) {
+    if (node >= 0 && system_read_text(path, text, sizeof text) == 0) {
         const uint64_t free_bytes = kilobytes(text, "MemFree:") + kilobytes(text, "Inactive(file):");
         available = free_bytes < available ? free_bytes : available;
     }
-    if (read_text("/proc/self/cgroup", text, sizeof text) != 0)
+    if (system_read_text("/proc/self/cgroup", text, sizeof text) != 0)
         return available;
     for (size_t i = 0; i < sizeof CGROUPS / sizeof *CGROUPS; i++) {
         const uint64_t room = cgroup_room(&CGROUPS[i], text);
@@ -192,16 +216,17 @@ uint64_t system_available_bytes(int node)
 uint64_t system_huge_bytes(void)
 {
     char text[TEXT_BYTES];
-    return read_text("/proc/self/smaps_rollup", text, sizeof text) == 0 ? kilobytes(text, "AnonHugePages:") : 0;
+    return system_read_text("/proc/self/smaps_rollup", text, sizeof text) == 0 ? kilobytes(text, "AnonHugePages:") : 0;
 }
 
-bool system_may_use_tsc(void)
+bool system_may_use_counter(void)
 {
     char text[256];
-    const int rc = read_text("/sys/devices/system/clocksource/clocksource0/available_clocksource", text, sizeof text);
+    const int rc =
+        system_read_text("/sys/devices/system/clocksource/clocksource0/available_clocksource", text, sizeof text);
     /* The kernel takes a counter that it distrusts off this list: kernel/time/clocksource.c. */
     for (char *rest = text, *word; rc == 0 && (word = strtok_r(rest, " \n", &rest)) != NULL;)
-        if (strcmp(word, "tsc") == 0)
+        if (strcmp(word, "tsc") == 0 || strcmp(word, "arch_sys_counter") == 0)
             return true;
     return false;
 }

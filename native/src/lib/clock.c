@@ -28,7 +28,7 @@ static bool is_tsc_invariant(void)
 /* Both clocks at one moment: of several tries the one that took least, for an interrupt may come between. */
 static struct moment both_clocks(void)
 {
-    const struct np_clock tsc = {.hz = 1, .is_tsc = true};
+    const struct np_clock tsc = {.hz = 1, .is_counter = true};
     struct moment best = {0, 0};
     uint64_t least = UINT64_MAX;
     for (int i = 0; i < CALIBRATION_TRIES; i++) {
@@ -56,18 +56,34 @@ static int calibrate(double *hz)
 }
 #endif
 
-int np_clock_init(struct np_clock *clock, bool may_use_tsc)
+int np_clock_init(struct np_clock *clock, bool may_use_counter)
 {
-    *clock = (struct np_clock){.hz = 1e9, .is_tsc = false};
+    *clock = (struct np_clock){.hz = 1e9, .is_counter = false};
 #if defined(__x86_64__)
-    if (may_use_tsc && is_tsc_invariant()) {
+    if (may_use_counter && is_tsc_invariant()) {
         const int rc = calibrate(&clock->hz);
-        clock->is_tsc = rc == 0;
+        clock->is_counter = rc == 0;
         return rc;
     }
+#elif defined(__aarch64__)
+    uint64_t hz;
+    __asm__ volatile("mrs %0, cntfrq_el0" : "=r"(hz)); /* set by firmware; the kernel trusts it as well */
+    if (may_use_counter && hz > 0) {
+        *clock = (struct np_clock){.hz = (double)hz, .is_counter = true};
+        return 0;
+    }
 #else
-    (void)may_use_tsc;
+    (void)may_use_counter;
 #endif
     struct timespec now;
     return clock_gettime(CLOCK_MONOTONIC_RAW, &now) ? -errno : 0;
+}
+
+const char *np_clock_name(const struct np_clock *clock)
+{
+#if defined(__aarch64__)
+    return clock->is_counter ? "cntvct" : "clock_gettime";
+#else
+    return clock->is_counter ? "tsc" : "clock_gettime";
+#endif
 }

@@ -28,6 +28,12 @@ void np_cpuset_intersect(struct np_cpuset *set, const struct np_cpuset *other)
         set->word[i] &= other->word[i];
 }
 
+void np_cpuset_remove(struct np_cpuset *set, const struct np_cpuset *other)
+{
+    for (size_t i = 0; i < NP_MAX_CPUS / 64; i++)
+        set->word[i] &= ~other->word[i];
+}
+
 bool np_cpuset_is_within(const struct np_cpuset *set, const struct np_cpuset *other, unsigned int *missing)
 {
     for (*missing = 0; *missing < NP_MAX_CPUS; ++*missing)

@@ -67,8 +67,11 @@ static void quoted(struct np_json *json, const char *value)
 
 static void key_of(struct np_json *json, const char *key)
 {
-    if (json->used > 1)
+    const char last = json->used > 0 ? json->text[json->used - 1] : '{';
+    if (last != '{' && last != '[')
         put(json, ", ");
+    if (key == NULL)
+        return;
     quoted(json, key);
     put(json, ": ");
 }
@@ -109,6 +112,28 @@ void np_json_null(struct np_json *json, const char *key)
 {
     key_of(json, key);
     put(json, "null");
+}
+
+void np_json_open_array(struct np_json *json, const char *key)
+{
+    key_of(json, key);
+    put(json, "[");
+}
+
+void np_json_close_array(struct np_json *json)
+{
+    put(json, "]");
+}
+
+void np_json_open_object(struct np_json *json, const char *key)
+{
+    key_of(json, key);
+    put(json, "{");
+}
+
+void np_json_close_object(struct np_json *json)
+{
+    put(json, "}");
 }
 
 int np_json_end(struct np_json *json)

@@ -73,9 +73,9 @@ static bool is_cancelled(const struct np_window *window)
     return atomic_load_explicit(window->is_cancelled, memory_order_relaxed);
 }
 
-/* Returns how many units take `block_s`, by the fastest block until `until`: slow ones were disturbed. */
-static uint64_t warm_up(const struct np_window *window, uint64_t until, np_block_fn *block, void *state)
+uint64_t np_window_warm_up(const struct np_window *window, uint64_t from, np_block_fn *block, void *state)
 {
+    const uint64_t until = from + np_clock_ticks(window->clock, window->warmup_s);
     const double block_ticks = window->block_s * window->clock->hz;
     double best = 0;
     uint64_t units = 1, now = np_clock_now(window->clock);
@@ -99,7 +99,7 @@ int np_window_run(const struct np_window *window, struct np_gate *gate, np_block
     if (rc != 0)
         return rc;
     const uint64_t start = opened + np_clock_ticks(clock, window->warmup_s);
-    const uint64_t units = warm_up(window, start, block, state);
+    const uint64_t units = np_window_warm_up(window, opened, block, state);
     const double window_s = (double)window->bins * window->bin_s;
     double cpu_s = cpu_seconds();
     double end_s = np_clock_seconds(clock, start, np_clock_now(clock));

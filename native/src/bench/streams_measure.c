@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "conditions.h"
+#include "nodeproof/sampling.h"
+#include "streams.h"
+
+static const double SCALE = 3;
+static const double WINDOW_S = 0.2, WARMUP_S = 0.025, BLOCK_S = 0.4e-3, BIN_S = 2e-3;
+
+enum { ENOUGH_SAMPLES = 96, FEWEST_SAMPLES = 8 };
+
+/* What one thread works on. */
+struct worker {
+    const struct streams *streams;
+    const struct np_window *window;
+    struct stream_domain *domain;
+    np_stream_fn *kernel;
+    size_t first, elements; /* its part of the arrays */
+    size_t next;            /* where the next block begins, from `first` on */
+    struct np_sheet sheet;
+    uint64_t done;
+    enum np_stream_op op;
+    uint64_t wrong;
+};
+
+struct crew {
+    struct worker *workers;
+    unsigned int *cpus;
+    size_t count;
+};
+
+static void crew_close(struct crew *crew)
+{
+    free(crew->workers);
+    free(crew->cpus);
+}
+
+/* Spread the threads over each domain: neighbours may share a core or a path to memory. */
+static int crew_open(struct crew *crew, const struct streams *streams, size_t per_domain)
+{
+    *crew = (struct crew){.workers = calloc(streams->cpu_count, sizeof *crew->workers),
+                          .cpus = calloc(streams->cpu_count, sizeof *crew->cpus)};
+    if (crew->workers == NULL || crew->cpus == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < streams->domain_count; i++) {
+        struct stream_domain *domain = &streams->domains[i];
+        const size_t threads = per_domain < domain->cpu_count ? per_domain : domain->cpu_count;
+        const size_t part = domain->elements / threads / NP_STREAM_GROUP * NP_STREAM_GROUP;
+        for (size_t k = 0; k < threads; k++) {
+            crew->cpus[crew->count] = domain->cpus[k * domain->cpu_count / threads];
+            crew->workers[crew->count++] =
+                (struct worker){.streams = streams, .domain = domain, .first = k * part, .elements = part};
+        }
+    }
+    return 0;
+}
+
+/* Touched first by a thread of the domain, hence on its node where the kernel does not bind. */
+static int fill(void *state, size_t index, struct np_gate *gate)
+{
+    const struct worker *worker = &((struct crew *)state)->workers[index];
+    const struct stream_domain *domain = worker->domain;
+    (void)gate;
+    for (size_t i = 0; i < worker->elements; i += NP_STREAM_GROUP) {
+        if (bench_is_cancelled(worker->streams->request))
+            return -ECANCELED;
+        np_stream_fill(domain->a, domain->b, domain->c, worker->first + i, NP_STREAM_GROUP);
+    }
+    return 0;
+}
+
+int streams_touch(struct streams *streams)
+{
+    struct crew crew;
+    int rc = crew_open(&crew, streams, streams_widest(streams));
+    if (rc == 0)
+        rc = conditions_team_run(crew.cpus, crew.count, fill, &crew);
+    crew_close(&crew);
+    return rc;
+}
+
+static uint64_t block(void *state, uint64_t units)
+{
+    struct worker *worker = state;
+    const struct stream_domain *domain = worker->domain;
+    const uint64_t left = worker->elements - worker->next;
+    const uint64_t whole = (units + NP_STREAM_GROUP - 1) / NP_STREAM_GROUP * NP_STREAM_GROUP;
+    const size_t count = whole < left ? whole : left;
+    const size_t first = worker->first + worker->next;
+    worker->kernel(domain->a + first, domain->b + first, domain->c + first, SCALE, count);
+    worker->next = count < left ? worker->next + count : 0;
+    worker->done += count;
+    return count;
+}
+
+static int measure(void *state, size_t index, struct np_gate *gate)
+{
+    struct worker *worker = &((struct crew *)state)->workers[index];
+    return np_window_run(worker->window, gate, block, worker, &worker->sheet);
+}
+
+static int verify(void *state, size_t index, struct np_gate *gate)
+{
+    struct worker *worker = &((struct crew *)state)->workers[index];
+    const struct stream_domain *domain = worker->domain;
+    const size_t count = worker->done < worker->elements ? worker->done : worker->elements;
+    const double sum = worker->kernel(domain->a + worker->first, domain->b + worker->first, domain->c + worker->first,
+                                      SCALE, worker->op == NP_STREAM_READ ? count : 0);
+    (void)gate;
+    worker->wrong = np_stream_wrong(worker->op, domain->a, SCALE, sum, worker->first, count);
+    return 0;
+}
+
+/* Rates of many windows. */
+struct tally {
+    struct np_samples clean; /* bins in which nobody else had one of our CPUs */
+    struct np_samples all;
+};
+
+/* One window, added to the tally. */
+static int measure_once(struct crew *crew, const struct np_window *window, struct tally *tally)
+{
+    struct np_sheet *sheets = calloc(crew->count, sizeof *sheets);
+    int rc = sheets != NULL ? 0 : -ENOMEM;
+    for (size_t i = 0; i < crew->count && rc == 0; i++) {
+        crew->workers[i].window = window;
+        rc = np_sheet_open(&crew->workers[i].sheet, window->bin_s, window->bins);
+    }
+    if (rc == 0)
+        rc = conditions_team_run(crew->cpus, crew->count, measure, crew);
+    for (size_t i = 0; i < crew->count && rc == 0; i++)
+        sheets[i] = crew->workers[i].sheet;
+    if (rc == 0) {
+        struct np_samples *clean = &tally->clean, *all = &tally->all;
+        clean->count += np_sheets_rates(sheets, crew->count, false, clean->values + clean->count);
+        all->count += np_sheets_rates(sheets, crew->count, true, all->values + all->count);
+    }
+    for (size_t i = 0; i < crew->count; i++)
+        np_sheet_close(&crew->workers[i].sheet);
+    free(sheets);
+    return rc;
+}
+
+/* Measure until capability is certain or the time is up. A thread whose CPU somebody else wants gets
+   a part of it in slices: more windows find enough bins in which all threads ran. */
+static int measure_all(struct crew *crew, const struct np_window *window, size_t windows, struct stream_result *result)
+{
+    struct tally tally = {0};
+    int rc = np_samples_open(&tally.clean, windows * window->bins);
+    rc = rc != 0 ? rc : np_samples_open(&tally.all, windows * window->bins);
+    for (size_t i = 0; i < windows && rc == 0; i++) {
+        rc = measure_once(crew, window, &tally);
+        result->seconds += (double)window->bins * window->bin_s;
+        if (rc != 0 || tally.clean.count < FEWEST_SAMPLES)
+            continue;
+        rc = np_samples_figures(&tally.clean, NP_RATE, &result->figures);
+        if (rc == 0 && result->figures.is_converged && tally.clean.count >= ENOUGH_SAMPLES)
+            break;
+    }
+    result->is_contended = tally.clean.count < FEWEST_SAMPLES;
+    if (rc == 0 && result->is_contended) /* then what can be had at all, marked as such */
+        rc = np_samples_figures(&tally.all, NP_RATE, &result->figures);
+    np_samples_close(&tally.clean);
+    np_samples_close(&tally.all);
+    return rc;
+}
+
+static void scale(struct np_figures *figures, double factor)
+{
+    figures->capability *= factor;
+    figures->sustained *= factor;
+    figures->low *= factor;
+    figures->high *= factor;
+}
+
+int streams_measure(struct streams *streams, enum np_stream_op op, size_t per_domain, double most_s,
+                    struct stream_result *result)
+{
+    struct np_window window = {
+        .clock = &streams->request->clock,
+        .is_cancelled = streams->request->is_cancelled,
+        .warmup_s = WARMUP_S,
+        .block_s = BLOCK_S,
+        .bin_s = BIN_S,
+        .bins = (size_t)((most_s < WINDOW_S ? most_s : WINDOW_S) / BIN_S),
+    };
+    const size_t windows = most_s > 2 * WINDOW_S ? (size_t)(most_s / WINDOW_S) : 1;
+    struct crew crew;
+    window.bins = window.bins > 0 ? window.bins : 1;
+    *result = (struct stream_result){0};
+    int rc = crew_open(&crew, streams, per_domain);
+    for (size_t i = 0; i < crew.count; i++) {
+        crew.workers[i].op = op;
+        crew.workers[i].kernel = np_stream_kernel(op, streams->isa);
+    }
+    rc = rc != 0 ? rc : measure_all(&crew, &window, windows, result);
+    rc = rc != 0 ? rc : conditions_team_run(crew.cpus, crew.count, verify, &crew);
+    for (size_t i = 0; i < crew.count; i++)
+        streams->wrong_elements += crew.workers[i].wrong;
+    result->threads = crew.count;
+    scale(&result->figures, (double)np_stream_bytes(op));
+    crew_close(&crew);
+    return rc;
+}

@@ -1,0 +1,83 @@
+"""The C programs, built once from the source with warnings as errors, and how to run them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+NATIVE = Path(__file__).parents[2] / "native"
+
+Bench = Callable[..., "subprocess.CompletedProcess[str]"]
+Measure = Callable[..., dict[str, Any]]
+
+
+def tool(name: str) -> str:
+    """Return cmake or ctest: installed, or as the PyPI package cmake brings it."""
+    path = shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
+    if path is None:
+        pytest.skip(f"needs {name} (package cmake)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the C core; return the directory of `nodeproof-bench` and `nodeproof-bench-hooks`."""
+    cmake, directory = tool("cmake"), tmp_path_factory.mktemp("native")
+    for argv in (
+        [cmake, "-S", str(NATIVE), "-B", str(directory), "-DNODEPROOF_WERROR=ON", "-DCMAKE_BUILD_TYPE=Release"],
+        [cmake, "--build", str(directory), "--parallel", "4"],
+    ):
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=240)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return directory
+
+
+@pytest.fixture(scope="session")
+def ctest() -> str:
+    """Return the program that runs the C tests."""
+    return tool("ctest")
+
+
+@pytest.fixture(scope="session")
+def bench(build: Path) -> Bench:
+    """Run `nodeproof-bench` with these arguments."""
+
+    def run(*args: str, program: str = "nodeproof-bench", **kwargs: Any) -> "subprocess.CompletedProcess[str]":
+        argv = [str(build / program), *args]
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30, **kwargs)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def measure(bench: Bench) -> Measure:
+    """Run a benchmark and return its result, which follows the schema; skip what this machine cannot do."""
+    schema = json.loads((NATIVE / "schema/result.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+
+    def run(*args: str, **kwargs: Any) -> dict[str, Any]:
+        done = bench(*args, **kwargs)
+        if done.returncode == 3:
+            pytest.skip(done.stderr.strip())
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("\n") == 1
+        assert done.stderr == ""
+        result: dict[str, Any] = json.loads(done.stdout)
+        validator.validate(result)
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def first_cpu() -> str:
+    """Return a CPU that this process may use."""
+    return str(min(os.sched_getaffinity(0)))
