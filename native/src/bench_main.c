@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/bench.h"
 #include "bench/conditions.h"
@@ -35,6 +36,24 @@ static void cancel(int number)
     cancelling_signal = number;
     atomic_store(&is_cancelled, true);
 }
+
+#ifdef NODEPROOF_HOOKS
+/* What a benchmark may meet on bad hardware, on request: only the program for tests is built with this. */
+static void plant(const char *hook)
+{
+    if (strcmp(hook, "segv") == 0)
+        raise(SIGSEGV);
+    while (strcmp(hook, "hang") == 0)
+        pause();
+    while (strcmp(hook, "exhaust") == 0)
+        memset(malloc(1 << 20), 1, 1 << 20); /* until the kernel ends it */
+}
+#else
+static void plant(const char *hook)
+{
+    (void)hook;
+}
+#endif
 
 static int run(const struct benchmark *benchmark, struct bench_request *request)
 {
@@ -78,8 +97,10 @@ int main(int argc, char **argv)
     int status;
     if (options_read(argc, argv, &request, &benchmark, &status) != 0)
         return status;
+    system_volunteer_for_oom();
+    if (request.hook != NULL)
+        plant(request.hook);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    system_volunteer_for_oom();
     return run(benchmark, &request);
 }

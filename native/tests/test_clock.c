@@ -8,9 +8,9 @@
 static void agrees_with_the_kernel(const struct np_clock *clock)
 {
     double best = INFINITY;
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10 && !(best < 1e-3); i++) {
         const uint64_t begin_ns = np_clock_raw_ns(), begin = np_clock_now(clock);
-        const struct timespec pause = {.tv_nsec = 5000000};
+        const struct timespec pause = {.tv_nsec = 50000000};
         nanosleep(&pause, NULL);
         const double took_s = np_clock_seconds(clock, begin, np_clock_now(clock));
         const double took_raw_s = 1e-9 * (double)(np_clock_raw_ns() - begin_ns);

@@ -17,11 +17,11 @@ struct np_clock {
 };
 
 /**
- * Choose and calibrate the clock (takes 20 ms with the time stamp counter of x86-64).
+ * Choose the clock, and calibrate a counter for 20 ms against CLOCK_MONOTONIC_RAW.
  *
- * That counter is used if `may_use_counter` and the CPU says that it neither changes its rate nor
- * stops in deep sleep. aarch64's CNTVCT_EL0 has a fixed rate, but may be as coarse as 40 ns: blocks of
- * work have to be much longer than that. Otherwise ticks are nanoseconds of CLOCK_MONOTONIC_RAW. Returns 0 or -errno.
+ * The counter is used if `may_use_counter` and the CPU says that it neither changes its rate nor stops
+ * in deep sleep; otherwise ticks are nanoseconds of CLOCK_MONOTONIC_RAW. CNTVCT_EL0 of aarch64 may be as
+ * coarse as 40 ns: what is timed has to be much longer than that. Returns 0 or -errno.
  */
 int np_clock_init(struct np_clock *clock, bool may_use_counter);
 

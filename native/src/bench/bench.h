@@ -40,7 +40,6 @@ enum {
     TAKES_PATH = 1 << 4,
     TAKES_SEED = 1 << 5,
     TAKES_SHARE = 1 << 6,
-    TAKES_HOOK = 1 << 7,
 };
 
 enum { BENCH_WHY_BYTES = 512 };

@@ -111,8 +111,6 @@ static unsigned int taken_by(int key)
         return TAKES_SHARE;
     case OPT_SEED:
         return TAKES_SEED;
-    case OPT_HOOK:
-        return TAKES_HOOK;
     default:
         return 0;
     }

@@ -7,7 +7,11 @@
 #include "streams.h"
 
 static const double SCALE = 3;
-static const double WINDOW_S = 0.2, WARMUP_S = 0.025, BLOCK_S = 0.4e-3, BIN_S = 2e-3;
+static const double WINDOW_S = 0.2, WARMUP_S = 0.025;
+
+/* A bin of all threads holds several blocks of each; one thread alone fits a shorter one into its slice of a shared
+ * CPU. */
+static const double BLOCK_S = 0.25e-3, TEAM_BIN_S = 2e-3, LONE_BIN_S = 0.5e-3;
 
 enum { ENOUGH_SAMPLES = 96, FEWEST_SAMPLES = 8 };
 
@@ -119,6 +123,20 @@ struct tally {
     struct np_samples all;
 };
 
+/* Bins in which nobody had a CPU are no sample: they say how busy the machine was, not how fast it is. */
+static int add_all(struct np_samples *all, const struct np_sheet *sheets, size_t count)
+{
+    double *rates = malloc(sheets[0].bins * sizeof *rates);
+    if (rates == NULL)
+        return -ENOMEM;
+    const size_t bins = np_sheets_rates(sheets, count, true, rates);
+    for (size_t i = 0; i < bins; i++)
+        if (rates[i] > 0)
+            np_samples_add(all, rates[i]);
+    free(rates);
+    return 0;
+}
+
 /* One window, added to the tally. */
 static int measure_once(struct crew *crew, const struct np_window *window, struct tally *tally)
 {
@@ -133,9 +151,8 @@ static int measure_once(struct crew *crew, const struct np_window *window, struc
     for (size_t i = 0; i < crew->count && rc == 0; i++)
         sheets[i] = crew->workers[i].sheet;
     if (rc == 0) {
-        struct np_samples *clean = &tally->clean, *all = &tally->all;
-        clean->count += np_sheets_rates(sheets, crew->count, false, clean->values + clean->count);
-        all->count += np_sheets_rates(sheets, crew->count, true, all->values + all->count);
+        tally->clean.count += np_sheets_rates(sheets, crew->count, false, tally->clean.values + tally->clean.count);
+        rc = add_all(&tally->all, sheets, crew->count);
     }
     for (size_t i = 0; i < crew->count; i++)
         np_sheet_close(&crew->workers[i].sheet);
@@ -162,6 +179,7 @@ static int measure_all(struct crew *crew, const struct np_window *window, size_t
     result->is_contended = tally.clean.count < FEWEST_SAMPLES;
     if (rc == 0 && result->is_contended) /* then what can be had at all, marked as such */
         rc = np_samples_figures(&tally.all, NP_RATE, &result->figures);
+    rc = rc == -EINVAL ? -EIO : rc; /* not one bin of work: that is no mistake of the caller */
     np_samples_close(&tally.clean);
     np_samples_close(&tally.all);
     return rc;
@@ -183,14 +201,13 @@ int streams_measure(struct streams *streams, enum np_stream_op op, size_t per_do
         .is_cancelled = streams->request->is_cancelled,
         .warmup_s = WARMUP_S,
         .block_s = BLOCK_S,
-        .bin_s = BIN_S,
-        .bins = (size_t)((most_s < WINDOW_S ? most_s : WINDOW_S) / BIN_S),
     };
     const size_t windows = most_s > 2 * WINDOW_S ? (size_t)(most_s / WINDOW_S) : 1;
     struct crew crew;
-    window.bins = window.bins > 0 ? window.bins : 1;
     *result = (struct stream_result){0};
     int rc = crew_open(&crew, streams, per_domain);
+    window.bin_s = crew.count > 1 ? TEAM_BIN_S : LONE_BIN_S;
+    window.bins = (size_t)((most_s < WINDOW_S ? most_s : WINDOW_S) / window.bin_s) + 1;
     for (size_t i = 0; i < crew.count; i++) {
         crew.workers[i].op = op;
         crew.workers[i].kernel = np_stream_kernel(op, streams->isa);
