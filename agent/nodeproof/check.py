@@ -6,6 +6,7 @@ A keyword-only parameter without a default must be set by policy; until then the
 One named `claimed` takes what the node's class claims of that subject (`claims.gpu = 8`).
 """
 
+import contextlib
 import importlib
 import importlib.machinery
 import os
@@ -25,7 +26,7 @@ ENTRY_POINTS = "nodeproof.checks"
 #: Imported first, so that no plug-in takes the id of one of their checks; without them there is no verdict.
 BUILT_IN = ("nodeproof_checks", "nodeproof_bench.checks")
 
-#: Tags that profiles select by; `bench` marks checks that measure and are never in the default set.
+#: Tags that profiles select by; `bench` marks checks of saved measurements, never in the default set.
 TAGS = frozenset({"prolog", "healthcheck", "boot", "bench"})
 
 
@@ -160,14 +161,10 @@ def registry() -> dict[str, CheckSpec]:
     A plug-in that cannot be imported contributes no check and is among the `broken_packages`.
     Raises PolicyError if a built-in package may be written by others than root and the calling user.
     """
-    names = set(_entry_points()) - _BROKEN.keys()
-    guard = _Guard({name.partition(".")[0] for name in names})
-    sys.meta_path.insert(0, guard)
-    try:
+    names = {module for _, module in entry_points(ENTRY_POINTS)} - _BROKEN.keys()
+    with guarded(names):
         for name in sorted(names, key=lambda n: (n not in BUILT_IN, n)):
             _import(name)
-    finally:
-        sys.meta_path.remove(guard)
     return dict(sorted(_REGISTRY.items()))
 
 
@@ -190,6 +187,17 @@ def _import(name: str) -> None:
         for id_, spec in list(_REGISTRY.items()):
             if f"{spec.function.__module__}.".startswith(f"{name}."):
                 del _REGISTRY[id_]
+
+
+@contextlib.contextmanager
+def guarded(modules: Iterable[str]) -> Iterator[None]:
+    """Refuse, for a `with` block, to import files of these modules' packages that others could have written."""
+    guard = _Guard({module.partition(".")[0] for module in modules})
+    sys.meta_path.insert(0, guard)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(guard)
 
 
 class _Guard:
@@ -224,8 +232,8 @@ def _refuse_foreign_module(spec: importlib.machinery.ModuleSpec) -> None:
         refuse_foreign(file)
 
 
-def _entry_points() -> Iterator[str]:
-    """Yield the modules that installed distributions name in group `nodeproof.checks`.
+def entry_points(group: str) -> Iterator[tuple[str, str]]:
+    """Yield name and module of each entry point that installed distributions have in `group`.
 
     The files are read directly: `importlib.metadata` costs the prolog 25 ms to import.
     """
@@ -236,22 +244,22 @@ def _entry_points() -> Iterator[str]:
             continue
         for name in names:
             if name.endswith(".dist-info"):
-                yield from _named_in(os.path.join(directory, name, "entry_points.txt"))
+                yield from _named_in(os.path.join(directory, name, "entry_points.txt"), group)
 
 
-def _named_in(file: str) -> Iterable[str]:
+def _named_in(file: str, group: str) -> Iterable[tuple[str, str]]:
     try:
         with open(file, encoding="utf-8", errors="replace") as stream:
             text = stream.read()
     except OSError:
         return
-    _, _, rest = text.partition(f"[{ENTRY_POINTS}]")
+    _, _, rest = text.partition(f"[{group}]")
     for line in rest.splitlines()[1:]:
         if line.startswith("["):
             return
-        _, equals, module = line.partition("=")
+        name, equals, module = line.partition("=")
         if equals:
-            yield module.strip()
+            yield name.strip(), module.strip()
 
 
 def refuse_foreign(file: str) -> None:

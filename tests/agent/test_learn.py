@@ -298,14 +298,32 @@ def test_whether_a_part_is_expected_is_the_majoritys_say() -> None:
     assert health_of(Disk(), absent, absent).values == {}
 
 
+def speed(disk: Disk, *, min_bytes_per_s: Annotated[float, "rate"], max_s: dict[str, float]) -> Verdict:
+    """Disks are fast."""
+    return ok(f"{disk} {min_bytes_per_s} {max_s}")
+
+
+def test_of_measured_limits_the_median_is_learned_and_nobody_is_odd() -> None:
+    learner = lambda disk: {"min_bytes_per_s": 0.95 * disk.disks, "max_s": dict.fromkeys(disk.models, 2.0)}  # noqa: E731
+    spec = spec_of("disk.speed", speed, learner)._replace(tags=frozenset({"bench"}))
+    facts: dict[str, object] = {f"n{rate}": Disk(rate, models={"slow": "x"}) for rate in (100, 101, 60, 99, 102)}
+    facts["n0"] = FactError("disk", "absent")
+    nodes = [learn_node(n, Identity(n, "HPC-9000"), {spec.id: spec}, {Disk: fact}) for n, fact in facts.items()]
+
+    learned = learn(nodes, {spec.id: spec})
+
+    assert learned.values == {"disk.speed": {"min_bytes_per_s": 0.95 * 100, "max_s": {"slow": 2.0}}}
+    assert [o.node for o in learned.oddities] == ["n0"]  # nobody measured there
+
+
 def test_only_checks_that_learning_has_something_to_say_of_are_learnable() -> None:
     specs = registry()
     found = learnable(specs)
 
     assert {"memory.edac", "pci.aer", "nvme.health", "gpu.remapped_rows", "kernel.sysctl"} <= set(found)
     assert not {"kernel.taint", "fs.space"} & set(found)
-    assert all("bench" not in spec.tags for spec in found.values())
-    assert {id_ for id_, spec in specs.items() if spec.learn and "bench" not in spec.tags} <= set(found)
+    assert {id_ for id_, spec in specs.items() if spec.learn} <= set(found)
+    assert not {"bench.conclusive", "clock.consistency"} & set(found)  # nobody has to have measured
 
 
 # Spelling

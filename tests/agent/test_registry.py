@@ -179,10 +179,10 @@ def test_foreign_byte_code_is_not_run(site: Path) -> None:
 
 
 def test_a_broken_built_in_package_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "_entry_points", lambda: iter(["nodeproof_checks"]))
+    monkeypatch.setattr(check, "entry_points", lambda _: iter([("nodeproof", "nodeproof_checks")]))
     monkeypatch.setattr(check, "BUILT_IN", ("nodeproof_checks", "no_such_library"))
     registry()
-    monkeypatch.setattr(check, "_entry_points", lambda: iter(["no_such_library"]))
+    monkeypatch.setattr(check, "entry_points", lambda _: iter([("none", "no_such_library")]))
     finders = list(sys.meta_path)
 
     with pytest.raises(ModuleNotFoundError):

@@ -16,8 +16,10 @@ from nodeproof_bench.runner import (
     SCHEMA,
     BenchMalformed,
     BenchTimedOut,
+    Listed,
     as_fact_error,
     find_program,
+    listed,
     run,
 )
 
@@ -73,10 +75,17 @@ def test_a_program_is_told_its_parent_and_gets_a_clean_environment(program: Prog
 
 def test_an_exit_status_comes_with_the_last_words(program: Program) -> None:
     with pytest.raises(BenchError) as caught:
-        run(program("echo 'CPU 7 is not in this cpuset' >&2; exit 3"), "memory.triad")
+        run(program("echo 'out of memory' >&2; exit 1"), "memory.triad")
 
-    assert (caught.value.returncode, caught.value.tail) == (3, "CPU 7 is not in this cpuset")
-    assert fact_error(caught.value) == ("failed", "CPU 7 is not in this cpuset")
+    assert (caught.value.returncode, caught.value.tail) == (1, "out of memory")
+    assert fact_error(caught.value) == ("failed", "out of memory")
+
+
+def test_what_a_machine_does_not_have_is_absent(program: Program) -> None:
+    with pytest.raises(BenchError) as caught:
+        run(program("echo 'this CPU does not support sve' >&2; exit 3"), "memory.triad")
+
+    assert fact_error(caught.value) == ("absent", "this CPU does not support sve")
 
 
 def test_a_crash_is_a_return_code(program: Program) -> None:
@@ -100,6 +109,14 @@ def test_a_hanging_program_is_killed_with_its_children(program: Program, tmp_pat
         while is_running(pid) and time.monotonic() < until_s:
             time.sleep(0.01)
         assert not is_running(pid)
+
+
+def test_a_program_that_is_ended_may_remove_its_files_first(program: Program, tmp_path: Path) -> None:
+    file = tmp_path / "scratch"
+    with pytest.raises(BenchTimedOut):
+        run(program(f"trap 'rm {file}; exit 1' TERM; touch {file}; sleep 60 & wait"), "memory.triad", deadline_s=0.5)
+
+    assert not file.exists()
 
 
 def test_what_a_finished_program_leaves_behind_is_killed(program: Program, tmp_path: Path) -> None:
@@ -129,6 +146,7 @@ def test_a_program_that_closes_its_output_and_goes_on_is_killed(program: Program
         f"echo '{LINE.replace('5e10', 'NaN')}'",
         f"echo '{LINE.replace('5e10', '1e999')}'",
         f"echo '{LINE.replace('5e10', 'true')}'",
+        "echo '" + LINE.replace("}", ', "points": [1e999]}') + "'",
         f"echo '{LINE.replace('200', '2.5')}'",
         f"echo '{LINE.replace('unit', 'units')}'",
         "head -c 5000 /dev/zero | tr '\\0' '['; echo",
@@ -139,6 +157,21 @@ def test_a_line_that_is_no_result_is_malformed(program: Program, script: str) ->
         run(program(script), "memory.triad")
 
     assert fact_error(caught.value)[0] == "malformed"
+
+
+def test_a_program_says_what_it_has(program: Program) -> None:
+    found = listed(program(r"printf 'memory.read\tB/s\t1.6\treads\tmemory\ncpu.flops\tFLOP/s\t2\tcounts\t-\n'"))
+
+    assert found == {
+        "memory.read": Listed("B/s", 1.6, "reads", "memory"),
+        "cpu.flops": Listed("FLOP/s", 2, "counts", "-"),
+    }
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo garbage", "kill -SEGV $$", r"printf 'a\tb\tc\td\te\n'"])
+def test_a_program_that_cannot_say_what_it_has_is_an_error(program: Program, script: str) -> None:
+    with pytest.raises(BenchError):
+        listed(program(script))
 
 
 def test_endless_output_is_cut_off(program: Program) -> None:

@@ -26,27 +26,62 @@ _COMMANDS = {
 }
 
 
+#: Entry points whose modules hold a click command named `command`: other packages bring commands of their own.
+ENTRY_POINTS = "nodeproof.commands"
+
+
 class _Lazy(click.Group):
     """Imports a command when it is used: the prolog pays for `check` alone."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return sorted(_COMMANDS)
+        return sorted({**_plugins(), **_COMMANDS})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        if cmd_name not in _COMMANDS:
-            return None
         if cmd_name != "check":  # __main__ switched it off; learning from a fleet takes longer, and more memory
             gc.enable()
-        module = importlib.import_module(f"nodeproof.cli.{cmd_name}")
-        command: click.Command = module.command
+        if cmd_name not in _COMMANDS:
+            module = _plugins().get(cmd_name)
+            return None if module is None else _plugin_command(module)
+        command: click.Command = importlib.import_module(f"nodeproof.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
+        plugins = {name: _plugin_help(module) for name, module in _plugins().items()}
         with formatter.section("Commands"):
-            formatter.write_dl(sorted(_COMMANDS.items()))
+            formatter.write_dl(sorted((plugins | _COMMANDS).items()))
+
+
+def _plugins() -> dict[str, str]:
+    """Return the modules of commands that are not built in, by name."""
+    from nodeproof.check import entry_points
+
+    return dict(entry_points(ENTRY_POINTS))
+
+
+def _plugin_command(module: str) -> click.Command:
+    """Import a command. Raises NodeproofError if that cannot be done, or others could have written it."""
+    from nodeproof.check import guarded
+
+    try:
+        with guarded([module]):
+            command = importlib.import_module(module).command
+    except NodeproofError:
+        raise
+    except Exception as error:
+        raise NodeproofError(f"{module} brings no command: {type(error).__name__}: {error}") from error
+    if not isinstance(command, click.Command):
+        raise NodeproofError(f"{module} brings no command: expected a click command named `command`")
+    return command
+
+
+def _plugin_help(module: str) -> str:
+    try:
+        return _plugin_command(module).get_short_help_str(100)
+    except NodeproofError as error:
+        return str(error)
 
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -53,7 +53,7 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
 ) -> int:
     """Judge this node, or a recording of one.
 
-    Without --profile, --tag or an ID (a pattern such as 'cpu.*'), every check runs that does not measure.
+    Without --profile, --tag or an ID (a pattern such as 'cpu.*'), every check runs but those of benchmark results.
 
     Exit code: 0 nothing failed and nothing is unknown, 1 something failed, 2 usage or policy error,
     3 nothing failed but something is unknown.

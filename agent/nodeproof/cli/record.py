@@ -18,20 +18,16 @@ from nodeproof.probes.identity import Identity
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--root", default="/", show_default=True, help="Record from a recording or a tree, instead of this node.")
 @click.option("--scrub", "is_scrubbed", is_flag=True, help="Replace serial numbers, addresses and host names.")
-@click.option("--bench", "with_bench", is_flag=True, help="Run the benchmarks, too, and record their results.")
 @click.option("--budget-s", default=60.0, show_default=True, help="Most seconds that all the reading may take.")
 @click.option("--deadline-s", default=5.0, show_default=True, help="Most seconds that one question may take.")
-def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
-    out: Path, root: str, is_scrubbed: bool, with_bench: bool, budget_s: float, deadline_s: float
-) -> int:
+def command(out: Path, root: str, is_scrubbed: bool, budget_s: float, deadline_s: float) -> int:
     """Record what the probes read to OUT, a directory or NAME.tar.gz.
 
     Errors, ioctl and library answers are in it, so `nodeproof check --root OUT` comes to the same verdicts.
     With --scrub, serial numbers, MAC addresses, IP addresses and host names are replaced, each by the
     same invented one wherever it stands, so that a recording can be published.
     """
-    specs = [s for s in registry().values() if with_bench or "bench" not in s.tags]
-    facts = list(dict.fromkeys([Identity, *(f for s in specs for f in s.facts)]))
+    facts = list(dict.fromkeys([Identity, *(f for s in registry().values() for f in s.facts)]))
     with Host(Recorder(open_host(root).machine)) as host:
         readings = read_facts(host, facts, deadline_s=deadline_s, until_s=time.monotonic() + budget_s)
     assert isinstance(host.machine, Recorder)

@@ -79,13 +79,12 @@ def learnable(specs: Specs) -> dict[str, CheckSpec]:
 
     That is values, or at least that the part must be there, or that policy has to give a parameter first.
     """
-    return {
-        id_: s for id_, s in specs.items() if "bench" not in s.tags and (s.learn or _is_missed(s) or _is_policys(s))
-    }
+    return {id_: s for id_, s in specs.items() if s.learn or _is_missed(s) or _is_policys(s)}
 
 
 def _is_missed(spec: CheckSpec) -> bool:
-    return spec.subject not in _ALWAYS_THERE and not _is_policys(spec)
+    """Whether the part is missed if it is not there. Nobody has to have measured."""
+    return spec.subject not in _ALWAYS_THERE and "bench" not in spec.tags and not _is_policys(spec)
 
 
 def _is_policys(spec: CheckSpec) -> bool:
@@ -149,7 +148,7 @@ def learn(nodes: Sequence[Node], specs: Specs) -> Learned:
         has_part = _vote(check_id, ("", None), dict.fromkeys(there, True) | dict.fromkeys(absent), oddities, unlearned)
         if has_part is None:
             continue
-        agreed = _agreed(check_id, there, oddities, unlearned)
+        agreed = _middle(there) if "bench" in spec.tags else _agreed(check_id, there, oddities, unlearned)
         if agreed or spec.learn is None:
             values[check_id] = agreed
         elif not any(there.values()):
@@ -160,6 +159,24 @@ def learn(nodes: Sequence[Node], specs: Specs) -> Learned:
 
 def _is_absent(node: Node, check_id: str) -> bool:
     return check_id in node.errors and node.errors[check_id].kind == "absent"
+
+
+def _middle(said: Mapping[str, Mapping[str, Json]]) -> dict[str, Json]:
+    """Return the median of each limit that more than half of the nodes learned: no two nodes measure the same."""
+    flat = [_entries(values) for values in said.values()]
+    middle: dict[str, Json] = {}
+    for name, key in sorted({e for entries in flat for e in entries}, key=lambda e: (e[0], e[1] or "")):
+        limits = [v for entries in flat if isinstance(v := entries.get((name, key)), int | float)]
+        if 2 * len(limits) <= len(flat):
+            continue
+        limit = sorted(limits)[(len(limits) - 1) // 2]
+        if key is None:
+            middle[name] = limit
+        else:
+            table = middle.setdefault(name, {})
+            assert isinstance(table, dict)
+            table[key] = limit
+    return middle
 
 
 def _agreed(

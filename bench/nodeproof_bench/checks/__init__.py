@@ -1,0 +1,1 @@
+"""Thresholds over benchmark results: pure functions of saved results and other facts, one subject per file."""
