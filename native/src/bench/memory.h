@@ -11,5 +11,7 @@ bench_fn memory_scale;
 bench_fn memory_add;
 bench_fn memory_triad;
 bench_fn memory_triad_regular;
+bench_fn memory_latency;
+bench_fn memory_loaded_latency;
 
 #endif
