@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NODEPROOF_BENCH_NET_H
+#define NODEPROOF_BENCH_NET_H
+
+#include "bench.h"
+
+bench_fn net_loopback;
+
+#endif
