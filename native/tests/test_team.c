@@ -53,7 +53,7 @@ int main(void)
     CHECK(state.met == 0);
 
     state.cpus[1] = NP_MAX_CPUS - 1; /* nowhere is that CPU online */
-    CHECK(np_team_run(state.cpus, THREADS, meets, &state) == -EINVAL);
+    CHECK(np_team_run(state.cpus, THREADS, meets, &state) == -ENODEV);
     CHECK(np_team_run(state.cpus, 0, meets, &state) == -EINVAL);
     return EXIT_SUCCESS;
 }

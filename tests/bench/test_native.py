@@ -183,6 +183,37 @@ def test_a_signal_cancels(build: Path, number: signal.Signals) -> None:
     assert b"cancelled" in err
 
 
+def catches_sigterm(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_signal_before_the_first_measurement_cancels_every_benchmark(build: Path, bench: Bench) -> None:
+    for row in bench("--list").stdout.splitlines():
+        name = row.split("\t")[0]
+        argv = [str(build / "nodeproof-bench"), name, "--seconds", "60"]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+            while child.poll() is None and not catches_sigterm(child.pid):
+                time.sleep(0.0005)
+            child.send_signal(signal.SIGTERM)
+            try:
+                _, err = child.communicate(timeout=10)
+            finally:
+                child.kill()
+        assert (child.returncode, b"cancelled" in err) == (-signal.SIGTERM, True), name
+
+
+def test_a_list_that_cannot_be_written_is_no_success(build: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [str(build / "nodeproof-bench"), "--list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr
+
+
 def test_it_dies_with_its_parent(build: Path) -> None:
     script = (
         "import os, subprocess, sys, time\n"

@@ -12,7 +12,7 @@ enum np_isa {
     NP_ISA_AVX2,   /**< with FMA */
     NP_ISA_AVX512, /**< F, DQ, BW and VL: all AVX-512 servers */
     NP_ISA_NEON,
-    NP_ISA_SVE,
+    NP_ISA_SVE, /**< with vectors of a power of two */
     NP_ISA_COUNT,
 };
 

@@ -34,7 +34,7 @@ typedef int np_team_fn(void *state, size_t index, struct np_gate *gate);
 /**
  * Run one thread on each of `count` CPUs and wait for all of them.
  *
- * Returns 0 or the first thread's -errno that is not -ECANCELED.
+ * Returns 0 or the first thread's -errno that is not -ECANCELED; -ENODEV if it may not use one of the CPUs.
  */
 int np_team_run(const unsigned int *cpus, size_t count, np_team_fn *work, void *state);
 

@@ -227,8 +227,8 @@ int cpu_verify(const struct bench_request *request, struct np_json *out, char wh
     memcpy(cpus, list.cpus, list.count * sizeof *cpus);
     const size_t count = add_helper(cpus, list.count);
     rc = lanes_open(&run->lanes, request, cpus, count, list.count, why);
-    judge_open(&run->judge, &run->lanes);
     if (rc == 0) {
+        judge_open(&run->judge, &run->lanes);
         rc = conditions_team_run(cpus, count, take_lane, run);
         if (rc == 0)
             put_result(run, &list, out);

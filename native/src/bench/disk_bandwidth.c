@@ -35,7 +35,7 @@ static int put_point(struct np_json *out, const char *operation, size_t depth, c
 {
     const int rc = np_samples_figures(rates, NP_RATE, figures);
     if (rc != 0)
-        return rc;
+        return rc == -EINVAL ? -EIO : rc; /* not one request was done in time: that is no mistake of the caller */
     np_json_open_object(out, NULL);
     np_json_string(out, "operation", operation);
     np_json_integer(out, "queue_depth", depth);

@@ -58,7 +58,8 @@ static bool next(void *state, struct disk_io *io)
     struct series *series = state;
     struct disk_session *session = series->session;
     const uint64_t blocks = session->file.bytes / DISK_BLOCK_BYTES;
-    if (bench_is_cancelled(session->request) || (int64_t)(np_clock_now(&session->request->clock) - series->until) >= 0)
+    const bool is_late = (int64_t)(np_clock_now(&session->request->clock) - series->until) >= 0;
+    if (bench_is_cancelled(session->request) || (is_late && series->requests > 0))
         return false;
     io->is_write = series->kind->is_write;
     io->bytes = DISK_BLOCK_BYTES;
@@ -144,7 +145,7 @@ static int put(struct latency *latency, struct np_json *out)
     for (size_t i = 0; i < POINTS; i++) {
         const int rc = np_samples_figures(&latency->series[i].times_s, NP_TIME, &figures[i]);
         if (rc != 0)
-            return rc;
+            return rc == -EINVAL ? -EIO : rc; /* not one request was done: that is no mistake of the caller */
     }
     np_json_open_array(out, "points");
     for (size_t i = 0; i < POINTS; i++)

@@ -93,14 +93,18 @@ static void done(void *state, const struct disk_io *io)
     np_sheet_add(pass->sheet, begin_s, end_s, io->bytes, end_s - begin_s);
 }
 
+/* Before the time of a pass begins: stamps are written over this again and again; what is read never is written. */
+static void prepare_writes(const struct disk_session *session)
+{
+    for (size_t slot = 0; slot < disk_sequential_depth(session); slot++)
+        disk_data_prepare(&session->data, disk_session_buffer(session, slot), 0, DISK_CHUNK_BYTES);
+}
+
 static int move(struct pass *pass)
 {
     struct disk_session *session = pass->session;
     pass->chunks = session->file.bytes / DISK_CHUNK_BYTES;
     struct disk_load load = {.depth = disk_sequential_depth(session), .state = pass, .next = next, .done = done};
-    /* Stamps are written over this again and again; what is read never is written. */
-    for (size_t slot = 0; slot < load.depth && pass->is_write; slot++)
-        disk_data_prepare(&session->data, disk_session_buffer(session, slot), 0, DISK_CHUNK_BYTES);
     const int rc = disk_session_drive(session, &load);
     return rc == 0 && bench_is_cancelled(session->request) ? -ECANCELED : rc;
 }
@@ -110,6 +114,7 @@ int disk_sequential_fill(struct disk_session *session, double most_s)
     const struct np_clock *clock = &session->request->clock;
     struct disk_file *file = &session->file;
     struct pass pass = {.session = session, .is_write = true, .least = 2, .most = file->bytes / DISK_CHUNK_BYTES};
+    prepare_writes(session);
     pass.until = np_clock_now(clock) + np_clock_ticks(clock, most_s);
     const int rc = move(&pass);
     if (rc != 0)
@@ -123,6 +128,15 @@ int disk_sequential_fill(struct disk_session *session, double most_s)
     return fdatasync(file->fd) == 0 ? 0 : -errno;
 }
 
+/* A window in which we asked for nothing, for we had no CPU, says nothing of the disk. */
+static void keep_busy_windows(const struct np_sheet *sheet, struct np_samples *rates)
+{
+    const size_t windows = np_sheets_rates(sheet, 1, true, rates->values);
+    for (size_t i = 0; i < windows; i++)
+        if (rates->values[i] > 0)
+            rates->values[rates->count++] = rates->values[i];
+}
+
 int disk_sequential_measure(struct disk_session *session, bool is_write, double seconds, struct np_samples *rates)
 {
     const struct np_clock *clock = &session->request->clock;
@@ -133,9 +147,12 @@ int disk_sequential_measure(struct disk_session *session, bool is_write, double 
     int rc = np_sheet_open(&sheet, left_s / windows, (size_t)windows);
     if (rc != 0)
         return rc;
+    if (is_write)
+        prepare_writes(session);
     const uint64_t now = np_clock_now(clock);
     struct pass pass = {.session = session,
                         .is_write = is_write,
+                        .least = 1,
                         .most = UINT64_MAX,
                         .sheet = &sheet,
                         .start = now + np_clock_ticks(clock, warmup_s),
@@ -144,7 +161,7 @@ int disk_sequential_measure(struct disk_session *session, bool is_write, double 
     if (rc == 0)
         rc = np_samples_open(rates, sheet.bins);
     if (rc == 0)
-        rates->count = np_sheets_rates(&sheet, 1, true, rates->values);
+        keep_busy_windows(&sheet, rates);
     session->seconds += (double)sheet.bins * sheet.bin_s;
     np_sheet_close(&sheet);
     return rc;

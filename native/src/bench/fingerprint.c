@@ -21,7 +21,11 @@ struct pair {
 static int play(void *state, size_t index, struct np_gate *gate)
 {
     struct pair *pair = state;
-    (void)gate;
+    uint64_t opened;
+    /* Who answers does so until the other one has had enough: it must not begin if that one cannot come. */
+    const int rc = np_gate_meet(gate, &pair->request->clock, &opened);
+    if (rc != 0)
+        return rc;
     if (index == 0)
         return np_pingpong_serve(&pair->ball, &pair->request->clock, pair->request->is_cancelled, BATCHES, PASSES,
                                  pair->most_s, pair->samples);

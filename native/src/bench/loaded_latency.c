@@ -139,7 +139,9 @@ static int open_loaders(struct load *load, const struct placement *place, uint64
         rc = np_arena_bind(&load->arena, (unsigned int)place->node);
     if (rc == 0 || rc == -ENOSYS || rc == -EPERM) /* then first touch decides */
         rc = conditions_team_run(load->cpus + 1, loaders, touch, load);
-    return rc == 0 ? 0 : bench_why(why, rc, "cannot use %" PRIu64 " bytes: %s", bytes, strerror(-rc));
+    return rc == 0 ? 0
+                   : bench_why(why, rc == -EINVAL ? -ENOTSUP : rc, "cannot use %" PRIu64 " bytes: %s", bytes,
+                               strerror(-rc));
 }
 
 /* Choose CPUs, instructions and memory, and link the chain. */

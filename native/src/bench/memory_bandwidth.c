@@ -82,6 +82,8 @@ static int measure(const struct bench_request *request, enum np_stream_op op, st
         np_json_integer(out, "cores", place.cores);
         np_json_bool(out, "is_partial", place.cores_used < place.cores);
         streams_put(&streams, out);
+    } else if (rc == -EIO) {
+        bench_why(why, rc, "the threads did no work at all: other processes had the CPUs");
     } else {
         bench_why(why, rc, "%s", strerror(-rc));
     }

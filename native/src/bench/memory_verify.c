@@ -166,7 +166,8 @@ static int test_slice(void *state, size_t index, struct np_gate *gate)
         return rc;
     const uint64_t until = start + np_clock_ticks(clock, run->request->seconds);
     size_t passes = slice->passes = take_course(run, index, until);
-    while (passes == PASS_COUNT && slice->untouched_chunks > 0 && (int64_t)(until - np_clock_now(clock)) > 0) {
+    while (passes == PASS_COUNT && slice->untouched_chunks > 0 && !bench_is_cancelled(run->request) &&
+           (int64_t)(until - np_clock_now(clock)) > 0) {
         slice->first_chunk += slice->chunks;
         passes = take_course(run, index, until);
     }
@@ -214,8 +215,8 @@ static int reserve(struct memory_run *run, char why[BENCH_WHY_BYTES])
     if (rc == 0 && request->node >= 0)
         rc = np_arena_bind(&run->arena, (unsigned int)request->node);
     if (rc != 0)
-        return bench_why(why, rc == -EPERM || rc == -ENOSYS ? -ENOTSUP : rc, "cannot reserve memory: %s",
-                         strerror(-rc));
+        return bench_why(why, rc == -EPERM || rc == -ENOSYS || rc == -EINVAL ? -ENOTSUP : rc,
+                         "cannot reserve memory: %s", strerror(-rc));
     run->is_locked = syscall(SYS_mlock2, run->arena.base, run->arena.bytes, LOCK_ON_FAULT) == 0;
     uint64_t cache_bytes = system_cache_bytes(&run->list.set);
     run->must_flush = cache_bytes == 0 || run->chunks * CHUNK_BYTES < PAST_CACHES * cache_bytes;

@@ -37,6 +37,15 @@ static void print_list(void)
         printf("%s\t%s\t%g\t%s\t%s\n", b->name, b->unit, b->seconds, b->title, b->needs);
 }
 
+/* A list cut short by a full disk must not pass for the whole one. */
+static int finish_printing(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_SUCCESS;
+    fprintf(stderr, "nodeproof-bench: cannot write: %s\n", strerror(errno));
+    return EXIT_FAILURE;
+}
+
 static int usage_error(const char *what, const char *value)
 {
     fprintf(stderr, "nodeproof-bench: %s: \"%s\"; see nodeproof-bench --help\n", what, value);
@@ -239,11 +248,11 @@ static int take_all(int argc, char **argv, struct bench_request *request, unsign
     opterr = 0;
     while (status == 0 && (key = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
         if (key == OPT_LIST)
-            return print_list(), EXIT_SUCCESS;
+            return print_list(), finish_printing();
         if (key == OPT_HELP)
-            return print_help(stdout), EXIT_SUCCESS;
+            return print_help(stdout), finish_printing();
         if (key == OPT_VERSION)
-            return puts("nodeproof-bench " NODEPROOF_VERSION), EXIT_SUCCESS;
+            return puts("nodeproof-bench " NODEPROOF_VERSION), finish_printing();
         status = take(key, optarg != NULL ? optarg : argv[optind - 1], request);
         *asked |= taken_by(key);
     }

@@ -101,8 +101,9 @@ static int reserve(struct streams *streams, char why[BENCH_WHY_BYTES])
         return bench_why(why, -ENOMEM, "too little free memory for %zu threads", streams->cpu_count);
     for (size_t i = 0; i < streams->domain_count && rc == 0; i++)
         rc = reserve_domain(streams, &streams->domains[i], bytes);
-    if (rc != 0)
-        return bench_why(why, rc, "cannot reserve %zu bytes: %s", ARRAYS * bytes, strerror(-rc));
+    if (rc != 0) /* EINVAL: the cpuset forbids the memory of this node, mbind(2) */
+        return bench_why(why, rc == -EINVAL ? -ENOTSUP : rc, "cannot reserve %zu bytes on NUMA node %d: %s",
+                         ARRAYS * bytes, streams->node, strerror(-rc));
     streams->array_bytes = bytes * streams->domain_count;
     return 0;
 }

@@ -15,6 +15,9 @@ static const double BLOCK_S = 0.25e-3, TEAM_BIN_S = 2e-3, LONE_BIN_S = 0.5e-3;
 
 enum { ENOUGH_SAMPLES = 96, FEWEST_SAMPLES = 8 };
 
+/* Verified between two looks at whether to go on: milliseconds of work. */
+enum { VERIFY_ELEMENTS = 1 << 20 };
+
 /* What one thread works on. */
 struct worker {
     const struct streams *streams;
@@ -110,10 +113,15 @@ static int verify(void *state, size_t index, struct np_gate *gate)
     struct worker *worker = &((struct crew *)state)->workers[index];
     const struct stream_domain *domain = worker->domain;
     const size_t count = worker->done < worker->elements ? worker->done : worker->elements;
-    const double sum = worker->kernel(domain->a + worker->first, domain->b + worker->first, domain->c + worker->first,
-                                      SCALE, worker->op == NP_STREAM_READ ? count : 0);
     (void)gate;
-    worker->wrong = np_stream_wrong(worker->op, domain->a, SCALE, sum, worker->first, count);
+    for (size_t at = 0; at < count; at += VERIFY_ELEMENTS) {
+        const size_t first = worker->first + at, part = count - at < VERIFY_ELEMENTS ? count - at : VERIFY_ELEMENTS;
+        if (bench_is_cancelled(worker->streams->request))
+            return -ECANCELED;
+        const double sum = worker->kernel(domain->a + first, domain->b + first, domain->c + first, SCALE,
+                                          worker->op == NP_STREAM_READ ? part : 0);
+        worker->wrong += np_stream_wrong(worker->op, domain->a, SCALE, sum, first, part);
+    }
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define NODES "/sys/devices/system/node"
@@ -47,6 +48,14 @@ static uint64_t read_number(const char *path, uint64_t otherwise)
         return otherwise;
     const uint64_t value = strtoull(text, &end, 10);
     return end > text ? value : otherwise;
+}
+
+/* The number behind a key in a file, or 0. */
+static uint64_t read_value(const char *path, const char *key)
+{
+    char text[TEXT_BYTES];
+    const char *line = system_read_text(path, text, sizeof text) == 0 ? strstr(text, key) : NULL;
+    return line != NULL ? strtoull(line + strlen(key), NULL, 10) : 0;
 }
 
 /* The value of a `Key:   123 kB` line in bytes, or 0. */
@@ -161,11 +170,12 @@ struct cgroup {
     const char *root;
     const char *limit;
     const char *usage;
+    const char *cached; /* in memory.stat: pages of files that the kernel drops when memory is short */
 };
 
 static const struct cgroup CGROUPS[] = {
-    {"0::", "/sys/fs/cgroup", "memory.max", "memory.current"},
-    {":memory:", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"},
+    {"0::", "/sys/fs/cgroup", "memory.max", "memory.current", "\ninactive_file "},
+    {":memory:", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "\ntotal_inactive_file "},
 };
 
 /* Least room in our group and all that it is in: exceeding one has the process killed. */
@@ -183,7 +193,10 @@ static uint64_t cgroup_room(const struct cgroup *cgroup, const char *memberships
         const uint64_t limit = read_number(path, UINT64_MAX);
         snprintf(path, sizeof path, "%s%.*s/%s", cgroup->root, length, group, cgroup->usage);
         const uint64_t usage = read_number(path, 0);
-        const uint64_t left = limit > usage ? limit - usage : 0;
+        snprintf(path, sizeof path, "%s%.*s/memory.stat", cgroup->root, length, group);
+        const uint64_t cached = read_value(path, cgroup->cached);
+        const uint64_t held = usage > cached ? usage - cached : 0;
+        const uint64_t left = limit > held ? limit - held : 0;
         room = left < room ? left : room;
         if (length <= 0)
             return room;
@@ -196,9 +209,12 @@ static uint64_t cgroup_room(const struct cgroup *cgroup, const char *memberships
 uint64_t system_available_bytes(int node)
 {
     char text[TEXT_BYTES], path[64];
+    struct sysinfo info;
     uint64_t available = 0;
     if (system_read_text("/proc/meminfo", text, sizeof text) == 0)
         available = kilobytes(text, "MemAvailable:");
+    else if (sysinfo(&info) == 0) /* free only, without what caches could give back */
+        available = (uint64_t)info.freeram * info.mem_unit;
     snprintf(path, sizeof path, NODES "/node%d/meminfo", node);
     if (node >= 0 && system_read_text(path, text, sizeof text) == 0) {
         const uint64_t free_bytes = kilobytes(text, "MemFree:") + kilobytes(text, "Inactive(file):");

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stddef.h>
 
+#include "cpu.h"
+#include "disk.h"
 #include "memory.h"
+#include "net.h"
+#include "numa.h"
+#include "verify.h"
 
 enum { MEMORY_TAKES = TAKES_CPUS | TAKES_NODE | TAKES_ISA | TAKES_BYTES };
 
 #define STREAM_NEEDS "free memory of 24 times the last-level cache"
+#define CHAIN_NEEDS "free memory of 8 times the last-level cache, at least 1 GiB"
+#define DISK_NEEDS "a directory on a file system with direct access (O_DIRECT), with space for four times the file"
 
 const struct benchmark BENCHMARKS[] = {
     {
@@ -70,6 +77,141 @@ const struct benchmark BENCHMARKS[] = {
         .title = "memory bandwidth of one NUMA node: a = b + s * c with stores that fill the cache",
         .needs = STREAM_NEEDS,
         .run = memory_triad_regular,
+    },
+    {
+        .name = "memory.latency",
+        .unit = "s",
+        .seconds = 1,
+        .takes = TAKES_CPUS | TAKES_NODE | TAKES_BYTES,
+        .title = "time for a load from each cache and from the memory of one NUMA node",
+        .needs = CHAIN_NEEDS,
+        .run = memory_latency,
+    },
+    {
+        .name = "memory.loaded_latency",
+        .unit = "s",
+        .seconds = 1.5,
+        .takes = MEMORY_TAKES,
+        .title = "time for a load from memory while the other cores of the node read more and more",
+        .needs = "two cores and free memory of 16 times the last-level cache, at least 2 GiB",
+        .run = memory_loaded_latency,
+    },
+    {
+        .name = "numa.bandwidth",
+        .unit = "B/s",
+        .seconds = 2,
+        .takes = TAKES_ISA | TAKES_BYTES,
+        .title = "bandwidth between all NUMA nodes: sum of b, the slowest local one",
+        .needs = STREAM_NEEDS,
+        .run = numa_bandwidth,
+    },
+    {
+        .name = "numa.latency",
+        .unit = "s",
+        .seconds = 2,
+        .takes = TAKES_BYTES,
+        .title = "time for a load between all NUMA nodes, the slowest local one",
+        .needs = CHAIN_NEEDS,
+        .run = numa_latency,
+    },
+    {
+        .name = "disk.bandwidth",
+        .unit = "B/s",
+        .seconds = 4,
+        .takes = TAKES_PATH | TAKES_BYTES | TAKES_SEED,
+        .title = "sequential reads and writes of a disk, past the page cache",
+        .needs = DISK_NEEDS,
+        .run = disk_bandwidth,
+    },
+    {
+        .name = "disk.latency",
+        .unit = "s",
+        .seconds = 3,
+        .takes = TAKES_PATH | TAKES_BYTES | TAKES_SEED,
+        .title = "time for 4 KiB at a random place of a disk, past the page cache",
+        .needs = DISK_NEEDS,
+        .run = disk_latency,
+    },
+    {
+        .name = "net.loopback",
+        .unit = "s",
+        .seconds = 1,
+        .takes = TAKES_CPUS,
+        .title = "TCP round trip between two CPUs over the loopback interface",
+        .needs = "two CPUs and a loopback interface that is up",
+        .run = net_loopback,
+    },
+    {
+        .name = "cpu.flops",
+        .unit = "FLOP/s",
+        .seconds = 1,
+        .takes = TAKES_CPUS | TAKES_ISA,
+        .title = "peak arithmetic of all cores at once, in each precision, and operations in a clock",
+        .needs = "nothing",
+        .run = cpu_flops,
+    },
+    {
+        .name = "cpu.frequency",
+        .unit = "Hz",
+        .seconds = 0.6,
+        .takes = TAKES_CPUS,
+        .title = "clock of all cores at once under additions and under each width of vectors",
+        .needs = "nothing",
+        .run = cpu_frequency,
+    },
+    {
+        .name = "cpu.per_core",
+        .unit = "FLOP/s",
+        .seconds = 1,
+        .takes = TAKES_CPUS | TAKES_ISA,
+        .title = "peak arithmetic of every core alone: the slowest by its number",
+        .needs = "nothing",
+        .run = cpu_per_core,
+    },
+    {
+        .name = "cpu.core_to_core",
+        .unit = "s",
+        .seconds = 1,
+        .takes = TAKES_CPUS,
+        .title = "one-way time of a cache line from core to core",
+        .needs = "two cores",
+        .run = cpu_core_to_core,
+    },
+    {
+        .name = "cpu.jitter",
+        .unit = "1",
+        .seconds = 1,
+        .takes = TAKES_CPUS,
+        .title = "share of the time that others take from a program on all CPUs",
+        .needs = "nothing",
+        .run = cpu_jitter,
+    },
+    {
+        .name = "clock.consistency",
+        .unit = "s",
+        .seconds = 0.5,
+        .takes = TAKES_CPUS,
+        .title = "how far the clocks of two CPUs are apart",
+        .needs = "two CPUs",
+        .run = clock_consistency,
+    },
+    {
+        .name = "cpu.verify",
+        .unit = "1",
+        .seconds = 2,
+        .takes = TAKES_CPUS | TAKES_ISA | TAKES_SEED,
+        .title = "wrong results of CPUs that all compute the same: silent data corruption",
+        .needs = "256 KiB for each CPU",
+        .run = cpu_verify,
+    },
+    {
+        .name = "memory.verify",
+        .unit = "1",
+        .seconds = 5,
+        .takes = TAKES_CPUS | TAKES_NODE | TAKES_BYTES | TAKES_SEED | TAKES_SHARE,
+        .title = "words of memory that do not keep what is written to them",
+        .needs = "the share of the free memory that is to be tested, a tenth by default",
+        .run = memory_verify,
     },
     {.name = NULL},
 };

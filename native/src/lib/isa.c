@@ -7,6 +7,14 @@
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
+
+/* Kernels divide their arrays evenly. The first edition of SVE allowed vectors of 384 bits and the like as well. */
+static bool has_even_vectors(void)
+{
+    const int bytes = prctl(PR_SVE_GET_VL) & PR_SVE_VL_LEN_MASK;
+    return (bytes & (bytes - 1)) == 0;
+}
 #endif
 
 static const char *const NAMES[NP_ISA_COUNT] = {
@@ -36,7 +44,7 @@ bool np_isa_is_supported(enum np_isa isa)
     case NP_ISA_NEON:
         return true;
     case NP_ISA_SVE:
-        return getauxval(AT_HWCAP) & HWCAP_SVE;
+        return (getauxval(AT_HWCAP) & HWCAP_SVE) && has_even_vectors();
 #endif
     default:
         return false;

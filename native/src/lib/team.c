@@ -62,6 +62,8 @@ static void *begin(void *argument)
 {
     struct member *member = argument;
     member->rc = np_affinity_pin(member->cpu);
+    if (member->rc == -EINVAL) /* gone offline or out of our cpuset: nothing that the caller asked wrongly */
+        member->rc = -ENODEV;
     if (member->rc == 0)
         member->rc = member->work(member->state, member->index, member->gate);
     if (member->rc != 0)

@@ -87,12 +87,6 @@ bool np_verify_has_sha(void)
 
 #elif defined(__aarch64__)
 
-__attribute__((target("+sve"))) static bool has_even_vectors(void)
-{
-    const uint64_t lanes = svcntd();
-    return (lanes & (lanes - 1)) == 0;
-}
-
 static bool has_hwcap(unsigned long bits)
 {
     return (getauxval(AT_HWCAP) & bits) == bits;
@@ -100,7 +94,7 @@ static bool has_hwcap(unsigned long bits)
 
 bool np_verify_has_sve(void)
 {
-    return np_isa_is_supported(NP_ISA_SVE) && has_even_vectors();
+    return np_isa_is_supported(NP_ISA_SVE);
 }
 
 bool np_verify_has_crc(void)

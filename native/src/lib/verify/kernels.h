@@ -25,7 +25,7 @@ bool np_verify_has_sse2(void);
 bool np_verify_has_avx2(void);
 bool np_verify_has_avx512(void);
 bool np_verify_has_neon(void);
-bool np_verify_has_sve(void); /* with vectors of a power of two, as all but the first papers on it have */
+bool np_verify_has_sve(void);
 bool np_verify_has_shuffle(void);
 bool np_verify_has_vbmi(void);
 bool np_verify_has_crc(void);
