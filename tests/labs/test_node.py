@@ -8,20 +8,15 @@ from typing import Any
 
 import pytest
 
+from vm_lab import boot
+
 pytestmark = pytest.mark.vm
-
-LABS = Path(__file__).parent
-REPOSITORY = LABS.parent.parent
-
-#: What the guest's Python (Debian 12) can load, whatever runs these tests.
-GUEST_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "linux_x86_64")
 
 MACHINE = ("--cpus", "4", "--numa", "2", "--nvme", "NVME0001")
 
 #: Set up what a site would: the interfaces are up, and a file system lives on a device-mapper disk.
 PREPARE = """
 set -e
-echo /ro > /usr/local/lib/python3.11/dist-packages/nodeproof.pth
 for nic in /sys/class/net/eth*; do ip link set "${nic##*/}" up; done
 modprobe loop; modprobe dm-mod; modprobe ext4
 truncate -s 64M /tmp/disk
@@ -29,7 +24,6 @@ losetup /dev/loop0 /tmp/disk
 echo "0 $((64 * 2048)) linear /dev/loop0 0" | dmsetup create scratch
 mkfs.ext4 -q /dev/mapper/scratch
 mkdir -p /scratch && mount /dev/mapper/scratch /scratch
-nodeproof() { /usr/bin/python3 -I -m nodeproof "$@"; }
 """
 
 LEARN = """
@@ -52,32 +46,12 @@ dmsetup resume scratch
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install nodeproof as a wheel for the guest's Python."""
-    wheels, target = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("site")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(REPOSITORY)], check=True)
-    platforms = [word for p in GUEST_PLATFORMS for word in ("--platform", p)]
-    (wheel,) = wheels.iterdir()
-    for_guest = ["--python-version", "3.11", "--only-binary=:all:", *platforms, "--target", str(target), str(wheel)]
-    subprocess.run([*pip, "install", *for_guest], check=True)
-    return target
-
-
-@pytest.fixture(scope="module")
 def share(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Learn a healthy machine, then break that machine and check it: all reports end up in the shared folder."""
-    subprocess.run([LABS / "vmlab", "build"], check=True)
     share = tmp_path_factory.mktemp("share")
-    boot(site, share, [*MACHINE, "--bios", "2.7.1", "--nic", "2"], PREPARE + LEARN)
-    boot(site, share, [*MACHINE, "--bios", "2.6.0", "--nic", "1"], PREPARE + BREAK)
+    boot(site, share, (*MACHINE, "--bios", "2.7.1", "--nic", "2"), PREPARE + LEARN)
+    boot(site, share, (*MACHINE, "--bios", "2.6.0", "--nic", "1"), PREPARE + BREAK)
     return share
-
-
-def boot(site: Path, share: Path, machine: list[str], script: str) -> None:
-    vmlab = [str(LABS / "vmlab"), "run", *machine, "--share", str(share), "--ro", str(site), "--timeout", "280"]
-    done = subprocess.run([*vmlab, "--", "bash", "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def report(share: Path, name: str) -> dict[str, Any]:
