@@ -4,6 +4,7 @@ The only command that measures: `nodeproof check` judges what this one kept.
 """
 
 import json
+import math
 import os
 import re
 import time
@@ -95,14 +96,15 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
         return 0
     with open_host(root) as host:
         topology = Topology.read(host)
-        planned = _plan(names, topology, seconds, path or store.directory)
+        duration_s = _duration_s(duration)
+        planned = _plan(names, topology, seconds, path or store.directory, duration_s)
+        _check_duration(planned, duration_s, is_plan=is_plan)
         if is_plan or has is None:
             _print_plan(planned, has, is_json=is_json)
             return 0
-        duration_s = _duration_s(planned, duration)
         session = _Session(host, prepare(host, policy_directory, overrides), store, save, is_json)
         executor = Executor(chosen, has, host, topology.cpus)
-        return session.run(planned, executor, duration_s, is_kept=not no_history)
+        return session.run(planned, executor, duration_s or 0, is_kept=not no_history)
 
 
 class _Session(NamedTuple):
@@ -133,6 +135,8 @@ class _Session(NamedTuple):
         warnings = [*self.judges.warnings, *self.store.warnings]
         context = Context(host_name(self.host), run["suite"], self.judges.settings, warnings)
         made = _with_verdicts(run, outcome, context)
+        if measured.signal is not None:  # nobody looked: that is not ok
+            made |= {"status": "unknown", "exit_code": EXIT_UNKNOWN}
         if self.is_json:
             click.echo(json.dumps(made, indent=2))
         else:
@@ -155,25 +159,36 @@ def _program(path: str | None) -> str:
     return real
 
 
-def _plan(names: Sequence[str], topology: Topology, seconds: float | None, path: str) -> Plan:
+def _plan(names: Sequence[str], topology: Topology, seconds: float | None, path: str, duration_s: float | None) -> Plan:
     if seconds is not None and not _LEAST_S <= seconds <= _MOST_S:  # not a number is neither
         raise click.BadParameter(f"expected {_LEAST_S:g} to {_MOST_S:g}, found {seconds:g}", param_hint="--seconds")
     try:
-        return plan(names, topology, seconds=seconds, path=path)
+        return plan(
+            names, topology, seconds=seconds, path=path, duration_s=math.inf if duration_s is None else duration_s
+        )
     except UnknownName as error:
         raise click.BadParameter(str(error), param_hint="NAME") from error
 
 
-def _duration_s(planned: Plan, words: str | None) -> float:
-    if planned.is_repeated != (words is not None):
-        raise click.UsageError("--duration goes with the suite burnin, and burnin needs one (such as --duration 30m)")
+def _duration_s(words: str | None) -> float | None:
     if words is None:
-        return 0
+        return None
     match = re.fullmatch(r"(?:(\d{1,4})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s?)?", words, re.ASCII)
     if not match or not words:
         raise click.BadParameter(f"expected a time such as 90s, 30m or 1h30m, found {words!r}", param_hint="--duration")
     hours, minutes, seconds = (int(group or 0) for group in match.groups())
     return 3600.0 * hours + 60 * minutes + seconds
+
+
+def _check_duration(planned: Plan, duration_s: float | None, *, is_plan: bool) -> None:
+    """Refuse a duration that nothing fits into, and one that is missing or of no use."""
+    if planned.is_repeated != (duration_s is not None) and not (is_plan and planned.is_repeated):
+        raise click.UsageError("--duration goes with the suite burnin, and burnin needs one (such as --duration 30m)")
+    least_s = min(run.estimate_s for run in planned.runs)
+    if duration_s is not None and duration_s < least_s:
+        raise click.BadParameter(
+            f"no benchmark fits into {duration_s:g} s, the shortest takes {least_s:.1f} s", param_hint="--duration"
+        )
 
 
 def _print_plan(planned: Plan, has: Mapping[str, Listed] | None, *, is_json: bool) -> None:

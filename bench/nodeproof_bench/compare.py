@@ -8,8 +8,7 @@ from nodeproof.host.base import read_regular
 from nodeproof_bench.result import BenchResult, BenchRun, run_of
 from nodeproof_bench.store import Store
 from nodeproof_bench.strict_json import loads
-from nodeproof_bench.table import aligned, place_of
-from nodeproof_bench.units import scaled
+from nodeproof_bench.table import aligned, place_of, shown
 
 
 class CompareError(NodeproofError):
@@ -76,7 +75,7 @@ def lines(found: Sequence[Difference]) -> list[str]:
     """Return the table for people."""
     rows = [["BENCHMARK", "WHERE", "A", "B", "B/A", "B IS"]]
     for first, second, ratio, word in found:
-        values = [scaled(r.value, r.unit) for r in (first, second)]
+        values = [shown(r, r.value) for r in (first, second)]
         rows.append([second.name, place_of(second), *values, "-" if ratio is None else f"{ratio:.3f}", word])
     return aligned(rows, right=(2, 3, 4))
 

@@ -20,6 +20,9 @@ _CHANNEL_NAMES = (r"(.*channel[ _-]?[0-9a-z]+)", r"(.*dimm[ _-]?[a-z])[ _-]?[0-9
 #: How close to (k - 1) / k a bandwidth has to be to look like one of k channels is missing.
 _CHANNEL_TOLERANCE = 0.02
 
+#: A smaller loss is what healthy nodes differ by: one of twenty channels could not be told from it.
+_LEAST_LOSS = 0.05
+
 #: Line codes of the PCI Express Base Specification 6.0, chapter 4: 8b/10b, 128b/130b, and flits of 256 bytes that hold
 #: 236 of packets.
 _LINE_CODES = {2.5: 8 / 10, 5.0: 8 / 10, 8.0: 128 / 130, 16.0: 128 / 130, 32.0: 128 / 130, 64.0: 236 / 256}
@@ -50,19 +53,19 @@ def memory_peak(dimms: Dimms, count: int | None = None) -> MemoryPeak:
     fast they run, as in virtual machines.
     """
     modules = [d for d in dimms.installed if d.is_module and d.kind != "non-volatile"]
-    speeds = {d.locator: d.configured_mts for d in modules}
-    if not speeds or not all(speeds.values()):
+    speeds = [d.configured_mts for d in modules]
+    if not speeds or not all(speeds):
         raise FactError(f"{TABLE} type 17", "absent", "the firmware does not say how fast the memory modules run")
     if others := {d.kind for d in modules if not d.kind.startswith("DDR")}:
         raise FactError(f"{TABLE} type 17", "absent", f"channels of {min(others)} are of no width that is known")
-    slowest = min(mts for mts in speeds.values() if mts)  # a memory controller clocks all its channels alike
+    slowest = min(mts for mts in speeds if mts)  # a memory controller clocks all its channels alike
     channels = _channels(dimms)
-    if count is None:
-        populated = channels.values() if channels is not None else [[name] for name in speeds]
-        count = sum(any(name in speeds for name in slots) for slots in populated)
-        is_certain = channels is not None or len(speeds) == 1
-    else:
-        is_certain = True
+    is_certain = count is not None or channels is not None or len(modules) == 1
+    if count is None and channels is not None:
+        names = {d.locator for d in modules}
+        count = sum(not names.isdisjoint(slots) for slots in channels.values())
+    elif count is None:
+        count = len(modules)  # of which two may have one name
     return MemoryPeak(count * slowest * 1e6 * _CHANNEL_BYTES, count, slowest, is_certain)
 
 
@@ -95,6 +98,8 @@ def missing_channel(share: float, channels: int) -> int | None:
 
     `channels` is how many the firmware lists: the missing one may still be among them.
     """
+    if share > 1 - _LEAST_LOSS:
+        return None
     fitting = [k for k in (channels, channels + 1) if k > 1 and abs(share - (k - 1) / k) <= _CHANNEL_TOLERANCE]
     return min(fitting, key=lambda k: abs(share - (k - 1) / k), default=None)
 

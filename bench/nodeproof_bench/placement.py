@@ -2,6 +2,7 @@
 
 import difflib
 import fnmatch
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Self
 
@@ -29,6 +30,9 @@ _CHAIN_BYTES_PER_S = 0.8e9
 
 #: How much longer than planned a suite may take to repeat what was disturbed.
 _ROOM = 1.4
+
+#: Of a burn-in that is short, no benchmark takes more than this share, but some time all of them need.
+_MOST_OF_DURATION, _LEAST_OF_DURATION_S = 0.25, 0.1
 
 #: Most places of a cache in the hierarchy that are looked at.
 _MOST_CACHES = 16
@@ -154,17 +158,27 @@ class UnknownName(ValueError):
     """No suite and no benchmark is called that."""
 
 
-def plan(words: Sequence[str], topology: Topology, *, seconds: float | None = None, path: str = "") -> Plan:
+def plan(
+    words: Sequence[str],
+    topology: Topology,
+    *,
+    seconds: float | None = None,
+    path: str = "",
+    duration_s: float = math.inf,
+) -> Plan:
     """Return what is to be run for suites, names and patterns such as `memory.*`; nothing means `quick`.
 
     `seconds` replaces how long each benchmark may measure, `path` is where files for disk benchmarks are made.
+    `duration_s` is how long what is repeated may take: what looks for wrong values must fit into a short burn-in.
     Raises UnknownName.
     """
     words = words or ["quick"]
     suites = [SUITES[w] for w in words if w in SUITES]
     runs: list[Planned] = []
     for entry in [e for word in words for e in _entries(word, topology)]:
-        runs += _placed(entry, topology, seconds, path)
+        most_s = max(_LEAST_OF_DURATION_S, _MOST_OF_DURATION * duration_s)
+        measured_s = seconds if seconds is not None else min(_measured_s(entry, topology), most_s)
+        runs += _placed(entry, topology, measured_s, path)
     runs = list({(r.name, r.args): r for r in runs}.values())
     total_s = sum(r.estimate_s for r in runs)
     is_one_suite = len(suites) == len(words) == 1
@@ -188,9 +202,8 @@ def _entries(word: str, topology: Topology) -> list[Entry]:
     return [BY_NAME[name] for name in names]
 
 
-def _placed(entry: Entry, topology: Topology, seconds: float | None, path: str) -> list[Planned]:
+def _placed(entry: Entry, topology: Topology, measured_s: float, path: str) -> list[Planned]:
     benchmark = BENCHMARKS[entry.name]
-    measured_s = seconds if seconds is not None else _measured_s(entry, topology)
     options = ["--share", f"{entry.share:g}"] if entry.share else []
     options += ["--path", path] if benchmark.is_on_disk and path else []
     options += ["--seconds", f"{measured_s:g}"]

@@ -23,6 +23,18 @@ def place_of(result: BenchResult) -> str:
     return f"CPU {result.cpus}" if result.threads == 1 else f"{result.threads} CPUs"
 
 
+def shown(result: BenchResult, value: float) -> str:
+    """Return a value of this result: of what has no unit, a count of faults as it is, a share of time in percent."""
+    if result.unit != "1" or _is_of_values(result):
+        return scaled(value, result.unit)
+    return f"{100 * value:.3g} %"
+
+
+def _is_of_values(result: BenchResult) -> bool:
+    benchmark = BENCHMARKS.get(result.name)
+    return benchmark is not None and benchmark.is_of_values
+
+
 def results_table(results: Iterable[BenchResult], failures: Iterable[BenchFailure]) -> list[str]:
     """Return the lines of the table of results; what gave none comes last, with the reason."""
     rows = [["BENCHMARK", "WHERE", "CAPABILITY", "SUSTAINED", "STABILITY", "SAMPLES", "NOTE"]]
@@ -30,7 +42,7 @@ def results_table(results: Iterable[BenchResult], failures: Iterable[BenchFailur
         [
             result.name,
             place_of(result),
-            scaled(result.value, result.unit),
+            shown(result, result.value),
             *_spread(result),
             str(result.samples),
             _note(result),
@@ -45,10 +57,9 @@ def results_table(results: Iterable[BenchResult], failures: Iterable[BenchFailur
 
 
 def _spread(result: BenchResult) -> tuple[str, str]:
-    benchmark = BENCHMARKS.get(result.name)
-    if benchmark is not None and benchmark.is_of_values:
+    if _is_of_values(result):
         return "-", "-"
-    return scaled(result.sustained, result.unit), f"{result.stability:.0%}"
+    return shown(result, result.sustained), f"{result.stability:.0%}"
 
 
 def _note(result: BenchResult) -> str:
@@ -58,7 +69,7 @@ def _note(result: BenchResult) -> str:
     if len(result.points) > 1 and (worst := _worst(result)):
         notes.append(worst)
     if (rounds := result.fields.get("rounds")) is not None:
-        low, high = (scaled(float(result.fields[key]), result.unit) for key in ("lowest", "highest"))
+        low, high = (shown(result, float(result.fields[key])) for key in ("lowest", "highest"))
         notes.append(f"{rounds} rounds, {low} to {high}")
     return "; ".join(notes)
 
@@ -71,9 +82,7 @@ def _worst(result: BenchResult) -> str:
     pick = max if result.is_time else min
     worst = pick(points, key=lambda p: float(p["value"]))
     where = " ".join(f"{word} {worst[key]}" for key, word in _PLACES.items() if key in worst)
-    return (
-        f"{'highest' if result.is_time else 'lowest'} of {len(points)}: {where}, {scaled(worst['value'], result.unit)}"
-    )
+    return f"{'highest' if result.is_time else 'lowest'} of {len(points)}: {where}, {shown(result, worst['value'])}"
 
 
 def plan_table(plan: Plan, has: Mapping[str, Listed] | None) -> list[str]:

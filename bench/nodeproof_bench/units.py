@@ -8,7 +8,9 @@ def scaled(value: float, unit: str) -> str:
     """Return a value with three digits or more and the prefix that fits: `61.2 GB/s`, `98.3 ns`."""
     if unit.startswith("1"):
         return f"{value:.3g}{unit[1:]}"
-    power = next((p for p in _PREFIXES if abs(value) >= 10**p), -9 if value else 0)
+    if not value:
+        return f"0 {unit}"
+    power = next((p for p in _PREFIXES if abs(value) >= 10**p), -9)
     number = value / 10.0**power
     if unit == "s" and power > 0:
         power, number = 0, value

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -37,6 +38,18 @@ def test_results_are_a_table_with_scaled_units_and_a_verdict(site: Site) -> None
     assert rows[2] == ["memory.latency", "node", "0", "98.3", "ns", "95.4", "ns", "95%", "200"]
     assert "(observe, no class)" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_a_share_is_in_percent_a_count_is_none_and_nothing_has_no_digits(site: Site) -> None:
+    commands = {
+        "cpu.jitter": prints("cpu.jitter", 0.00123, unit="1"),
+        "cpu.verify": prints("cpu.verify", 0, unit="1"),
+        "clock.consistency": prints("clock.consistency", 0, unit="s"),
+    }
+    done = site.run(commands, *commands, "--seconds", "0.01")
+
+    cells = [re.split("  +", line)[2] for line in done.stdout.splitlines()[1:4]]
+    assert cells == ["0.123 %", "0", "0 s"]
 
 
 def test_the_document_holds_results_conditions_and_verdicts_and_is_kept(site: Site) -> None:

@@ -119,6 +119,12 @@ def test_what_is_not_possible_here_is_a_skip() -> None:
     assert verdict("memory.triad", absent, min_bytes_per_s=LIMIT).status == Status.SKIP
 
 
+def test_a_node_that_cannot_be_measured_does_not_spoil_the_others() -> None:
+    partly = history(triad(0, 61.2e9), failures=[failure("memory.triad", "--node", "1", kind="absent")])
+
+    assert verdict("memory.triad", partly, min_bytes_per_s=LIMIT).status == Status.OK
+
+
 def test_a_node_that_was_never_measured_is_a_skip() -> None:
     assert verdict("memory.triad", BenchHistory(()), min_bytes_per_s=LIMIT).status == Status.SKIP
     nothing = (BenchHistory, FactError("/var/lib/nodeproof/bench.jsonl", "absent"))
@@ -223,6 +229,7 @@ def test_a_missing_channel_is_named_by_the_nodes_own_history() -> None:
 
     assert found.status == Status.FAIL
     assert "NUMA node 0 moves 321 GB/s, 0.92 of the 350 GB/s that it moved before" in found.summary
+    assert verdict("memory.peak_share", now._replace(runs=now.runs[1:]), dimms()).status != Status.FAIL  # too few
 
 
 def test_a_missing_channel_is_named_by_the_class_though_the_firmware_lists_one_module_less() -> None:

@@ -40,6 +40,13 @@ def test_cores_that_are_alike_are_ok() -> None:
     assert found.summary == "32 cores as fast as their siblings, from 112 GFLOP/s to 112 GFLOP/s"
 
 
+def test_one_pair_of_cores_has_one_time() -> None:
+    pair = point(30.4e-9, cpu=0, to_cpu=1, shares_cache=True)
+    found = verdict("cpu.core_to_core", history(result("cpu.core_to_core", 30.4e-9, "s", points=[pair])), ALIKE)
+
+    assert found.summary == "a cache line takes 30.4 ns between cores, in 1 pair"
+
+
 def test_a_core_of_low_clock_is_named() -> None:
     found = per_core(*healthy(31), core(31, clock_hz=3.1e9))
 

@@ -132,39 +132,59 @@ def test_a_clock_is_learnt_for_each_load() -> None:
 
 
 def test_all_cores_that_do_what_their_clock_comes_to_are_ok() -> None:
-    found = verdict("cpu.flops", history(flops()), topology())
+    found = verdict("cpu.flops", history(flops()), topology(), ALIKE)
 
     assert found.status == Status.OK
     assert found.summary == "32 cores do 3.07 TFLOP/s in fp64 with avx512"
 
 
 def test_less_than_the_product_fails() -> None:
-    found = verdict("cpu.flops", history(flops(value=2.5e12)), topology())
+    found = verdict("cpu.flops", history(flops(value=2.5e12)), topology(), ALIKE)
 
     assert found.status == Status.FAIL
     assert found.summary == (
         "32 cores do 2.50 TFLOP/s in fp64 with avx512, expected at least 2.91 TFLOP/s "
         "(32 cores x 32.0 x 3.00 GHz = 3.07 TFLOP/s)"
     )
-    assert verdict("cpu.flops", history(flops(value=2.5e12, reason="busy")), topology()).status == Status.UNKNOWN
+    assert verdict("cpu.flops", history(flops(value=2.5e12, reason="busy")), topology(), ALIKE).status == Status.UNKNOWN
 
 
 def test_fewer_cores_than_the_node_has_are_not_judged_by_its_limit() -> None:
-    few = verdict("cpu.flops", history(flops()), topology(64), min_flops_per_s=6e12)
+    few = verdict("cpu.flops", history(flops()), topology(64), ALIKE, min_flops_per_s=6e12)
 
     assert few.status == Status.UNKNOWN
     assert "may use only 32 of 64 cores" in few.summary
-    assert verdict("cpu.flops", history(flops()), topology(), min_flops_per_s=6e12).status == Status.FAIL
+    assert verdict("cpu.flops", history(flops()), topology(), ALIKE, min_flops_per_s=6e12).status == Status.FAIL
 
 
 def test_a_disturbed_result_is_judged_by_policy_alone_and_only_if_it_is_good() -> None:
     busy = history(flops(reason="busy"))
 
-    assert verdict("cpu.flops", busy, topology(), min_flops_per_s=2.9e12).status == Status.OK
-    assert verdict("cpu.flops", busy, topology(), min_flops_per_s=3.2e12).status == Status.UNKNOWN
-    assert verdict("cpu.flops", busy, topology()).status == Status.UNKNOWN
+    assert verdict("cpu.flops", busy, topology(), ALIKE, min_flops_per_s=2.9e12).status == Status.OK
+    assert verdict("cpu.flops", busy, topology(), ALIKE, min_flops_per_s=3.2e12).status == Status.UNKNOWN
+    assert verdict("cpu.flops", busy, topology(), ALIKE).status == Status.UNKNOWN
 
 
 def test_flops_are_learnt_of_all_cores_only() -> None:
-    assert learnt("cpu.flops", history(flops()), topology()) == {"min_flops_per_s": 2.91e12}
-    assert learnt("cpu.flops", history(flops()), topology(64)) == {}
+    assert learnt("cpu.flops", history(flops()), topology(), ALIKE) == {"min_flops_per_s": 2.91e12}
+    assert learnt("cpu.flops", history(flops()), topology(64), ALIKE) == {}
+
+
+def test_cores_of_two_kinds_have_no_peak_but_policy_may_say_what_they_do() -> None:
+    two_kinds = Cores({}, {n: 5_100_000 if n < 20 else 3_800_000 for n in range(32)}, {}, ())
+    less = history(flops(value=2.5e12))  # the fast ones are more, and the usual clock is theirs
+    found = verdict("cpu.flops", less, topology(), two_kinds)
+
+    assert found.status == Status.SKIP
+    assert verdict("cpu.flops", less, topology(), two_kinds, min_flops_per_s=2.6e12).status == Status.FAIL
+
+
+def test_a_clock_that_was_not_measured_is_unknown_in_plain_words() -> None:
+    few = flops(value=1e12, flops_per_clock=None)
+    busy = flops(value=1e12, flops_per_clock=None, reason="other processes used 1.0 CPUs")
+    for check_id, facts in (("cpu.flops_per_clock", ()), ("cpu.flops", (topology(), ALIKE))):
+        short, disturbed = (verdict(check_id, history(r), *facts) for r in (few, busy))
+
+        assert (short.status, disturbed.status) == (Status.UNKNOWN, Status.UNKNOWN)
+        assert "too few samples, measure for longer" in short.summary
+        assert "inconclusive: other processes used 1.0 CPUs" in disturbed.summary

@@ -60,6 +60,15 @@ def test_a_time_that_grew_is_a_loss_and_one_that_fell_is_none() -> None:
     assert verdict("bench.drift", of_times([*repeated(15, 110e-9), *[100e-9] * 5])).status == Status.OK
 
 
+def test_a_loss_goes_before_a_drift_of_another_figure() -> None:
+    slow = [v * (1 - 0.0008 * max(0, n - 20)) for n, v in enumerate(repeated(70))]
+    lost = [*repeated(65, 9e10, variation=0), *repeated(5, 8e10, variation=0)]
+    found = drift(*[run(triad(v), result("memory.read", w, node=0)) for v, w in zip(slow, lost, strict=True)])
+
+    assert found.status == Status.FAIL
+    assert found.summary.startswith("memory.read on NUMA node 0 went from 90.0 GB/s to 80.0 GB/s")
+
+
 def test_a_slow_drift_is_a_warning() -> None:
     values = [v * (1 - 0.0008 * max(0, n - 20)) for n, v in enumerate(repeated(70))]
     found = verdict("bench.drift", of_values(values))

@@ -86,6 +86,13 @@ def test_a_slow_link_is_found_by_policy() -> None:
     assert judged(changed(RATES, 0, 3, 20)).status == Status.OK
 
 
+def test_memory_without_cpus_is_behind_no_link_that_policy_speaks_of() -> None:
+    points = [point(v * 1e9, cpu_node=0, memory_node=n, local_share=1.0) for n, v in enumerate((90, 20))]  # CXL
+    found = verdict("numa.bandwidth", history(matrix([[90]], points=points)), min_remote_share=0.4)
+
+    assert found.status == Status.OK
+
+
 def test_pages_that_were_elsewhere_are_unknown_and_not_a_failure() -> None:
     points = [point(v, cpu_node=0, memory_node=n, local_share=s) for n, v, s in ((0, 40e9, 0.4), (1, 90e9, 1.0))]
     found = verdict("numa.bandwidth", history(matrix([[40]], points=points)))

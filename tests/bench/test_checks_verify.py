@@ -62,6 +62,10 @@ def test_a_corruption_that_did_not_come_again_asks_for_a_test() -> None:
     assert found.summary.endswith("once: test again by `nodeproof-bench cpu.verify --seed 1234`")
 
 
+def test_a_corruption_that_could_not_be_replayed_is_believed() -> None:
+    assert verdict("cpu.verify", history(cores(corruption(is_reproduced=None)))).status == Status.FAIL
+
+
 def test_one_that_came_again_among_others_fails() -> None:
     both = cores(corruption(is_reproduced=False), corruption(6))
 

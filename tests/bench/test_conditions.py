@@ -1,5 +1,6 @@
 """What disturbs a benchmark, and what the machine says of itself."""
 
+import os
 from typing import Any
 
 import pytest
@@ -36,6 +37,10 @@ def test_an_undisturbed_run_is_not_doubted() -> None:
         (busy(0.5), "other processes used 0.5 CPUs"),
         ({"conditions": conditions(seconds=0.3, foreign_cpu_s=0.29)}, "other processes used 1.0 CPUs"),
         ({"conditions": conditions(steal_s=0.2)}, "the hypervisor took 0.20 s of processor time"),
+        (
+            {"threads": 4, "conditions": conditions(seconds=10, steal_s=1.3)},
+            "the hypervisor took 1.30 s of processor time",
+        ),
         ({"conditions": {**conditions(), "throttled_cpus": [3]}}, "too hot, the hardware slowed down CPU 3"),
         ({"is_contended": True}, "other processes used its CPUs"),
         ({**busy(2.0), "is_contended": True}, "other processes used 2.0 CPUs"),
@@ -56,6 +61,7 @@ def test_a_disturbance_is_named(changes: dict[str, Any], why: str) -> None:
         (busy(0.4), 256),  # what ticks of 10 ms misplace on many CPUs
         ({"conditions": conditions(seconds=0.05, foreign_cpu_s=0.06)}, 2),  # six ticks say nothing
         ({"conditions": conditions(steal_s=0.05), "threads": 2}, 2),
+        ({"conditions": conditions(seconds=10, steal_s=1.1), "threads": 4}, 4),
         ({"conditions": {}}, 2),
         ({"conditions": None}, 2),
         ({"conditions": conditions(foreign_cpu_s="much")}, 2),  # type: ignore[arg-type]  # malformed: no reason to doubt
@@ -93,6 +99,7 @@ def test_the_machine_says_how_it_is(machine: Machine) -> None:
         "throttled_cpus": [1],
     }
     assert throttled_cpus(before, before) == []
+    assert throttled_cpus(before._replace(throttled={}), after) == []  # a counter that was not there says nothing new
 
 
 def test_a_thermal_zone_serves_where_there_is_no_sensor(machine: Machine) -> None:
@@ -105,6 +112,13 @@ def test_a_thermal_zone_serves_where_there_is_no_sensor(machine: Machine) -> Non
     }
 
     assert Sensors(machine(files)).look().celsius == 55.0
+
+
+def test_time_in_interrupts_is_busy_and_time_in_wait_is_not(machine: Machine) -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+    found = Sensors(machine({"/proc/stat": f"cpu  {ticks} {ticks} {ticks} 9999 888 {ticks} {ticks} 7 0 0\n"})).look()
+
+    assert found.busy_s == 5
 
 
 def test_few_clocks_of_many_are_sampled(machine: Machine) -> None:

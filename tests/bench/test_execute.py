@@ -130,6 +130,15 @@ def test_there_is_no_repetition_where_the_suite_has_no_time_for_it(execute: Exec
     assert outcome.line["attempts"] == 1
 
 
+def test_what_is_still_to_come_keeps_its_time(execute: Execute) -> None:
+    disturbed = prints(**busy())
+    outcomes = execute(
+        {"memory.triad": disturbed, "memory.read": prints("memory.read", **busy())}, seconds=30, limit_s=45
+    )
+
+    assert [o.line["attempts"] for o in outcomes if o.line] == [1, MOST_ATTEMPTS]
+
+
 def test_a_crash_is_not_repeated(execute: Execute, tmp_path: Path) -> None:
     execute({"memory.triad": counted(tmp_path, "kill -SEGV $$")})
 

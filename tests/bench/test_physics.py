@@ -56,6 +56,13 @@ def test_slots_that_are_only_counted_do_not_tell_their_channels(slots: list[str]
     assert memory_peak(Dimms(tuple(map(dimm, slots)), ()), 8).bytes_per_s == pytest.approx(8 * 38.4e9)
 
 
+@pytest.mark.parametrize("name", ["DIMM 0", "P0 CHANNEL A"])
+def test_modules_of_one_name_are_counted_apart(name: str) -> None:
+    peak = memory_peak(Dimms((dimm(name), dimm(name)), ()))
+
+    assert (peak.channels, peak.is_certain) == (2, False)
+
+
 def test_the_slowest_module_sets_the_pace() -> None:
     assert memory_peak(Dimms((dimm("P1-DIMMA1"), dimm("P1-DIMMB1", mts=4400)), ())).mts == 4400
 
@@ -84,7 +91,16 @@ def test_non_volatile_modules_do_not_count() -> None:
 
 @pytest.mark.parametrize(
     ("share", "channels", "found"),
-    [(11 / 12, 12, 12), (11 / 12, 11, 12), (7 / 8, 8, 8), (0.875 - 0.015, 8, 8), (0.5, 2, 2), (1.0, 12, None)],
+    [
+        (11 / 12, 12, 12),
+        (11 / 12, 11, 12),
+        (7 / 8, 8, 8),
+        (0.875 - 0.015, 8, 8),
+        (0.5, 2, 2),
+        (1.0, 12, None),
+        (0.96, 24, None),
+        (0.01, 1, None),
+    ],
 )
 def test_a_missing_channel_is_one_part_of_k(share: float, channels: int, found: int | None) -> None:
     assert missing_channel(share, channels) == found

@@ -43,6 +43,19 @@ def test_memory_without_cpus_is_a_column_of_the_matrix_and_no_place(machine: Mac
     assert Topology.read(machine(files)) == SMALL._replace(cells=2)
 
 
+def test_cpus_without_memory_are_no_place_to_measure_it(machine: Machine) -> None:
+    files = {**small_machine(), f"{NODES}/online": "0-1", **node_files(0, "0", 2), **node_files(1, "1", 2, 0)}
+    found = Topology.read(machine(files))
+
+    assert ([p.node for p in found.places], found.cells, found.cores) == ([0], 1, 2)
+
+
+def test_each_cell_of_a_matrix_is_set_up_anew() -> None:
+    one, four = (plan(["numa.bandwidth"], BIG._replace(cells=n), seconds=1).estimate_s - 1 for n in (1, 4))
+
+    assert four == pytest.approx(4 * one)
+
+
 def test_caches_that_the_kernel_does_not_name_are_taken_for_small(machine: Machine) -> None:
     files = {path: text for path, text in small_machine().items() if "/cache/" not in path}
 
@@ -121,6 +134,15 @@ def test_a_burn_in_begins_with_what_finds_wrong_values() -> None:
     assert first.words == "cpu.verify --seconds 60"
     assert second.words == "memory.verify --share 0.8 --seconds 60"
     assert second.estimate_s > 60 + 0.8 * (256 << 30) / 20e9  # all memory is written once before
+
+
+@pytest.mark.parametrize("duration_s", [10, 20, 60])
+def test_a_short_burn_in_looks_for_wrong_values_too(duration_s: float) -> None:
+    first = plan(["burnin"], SMALL, duration_s=duration_s).runs[0]
+
+    assert first.words == f"cpu.verify --seconds {duration_s / 4:g}"
+    assert first.estimate_s < duration_s / 2
+    assert plan(["burnin"], SMALL, duration_s=3600).runs == plan(["burnin"], SMALL).runs
 
 
 def test_the_deadline_is_far_beyond_the_estimate() -> None:

@@ -92,9 +92,10 @@ def test_a_pipe_in_its_place_hangs_nobody(tmp_path: Path) -> None:
     ]
 
 
-def test_a_directory_that_others_may_write_is_not_believed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_directory_that_others_may_write_is_not_believed(tmp_path: Path, mode: int) -> None:
     Store(str(tmp_path)).save([run(result())])
-    tmp_path.chmod(0o777)
+    tmp_path.chmod(mode)
     store = Store(str(tmp_path))
 
     assert store.load() == []

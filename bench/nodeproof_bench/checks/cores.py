@@ -144,8 +144,8 @@ def core_to_core(history: BenchHistory, cores: Cores) -> Verdict:
         return fail(named(odd, 2))
     if not times:
         refuse(result, doubt(result) or "the result has no points")
-    least, most = (scaled(t, "s") for t in (min(times.values()), max(times.values())))
-    return ok(f"a cache line takes {least} to {most} between cores, in {plural(len(times), 'pair')}")
+    took = " to ".join(dict.fromkeys(scaled(t, "s") for t in (min(times.values()), max(times.values()))))
+    return ok(f"a cache line takes {took} between cores, in {plural(len(times), 'pair')}")
 
 
 def _all_cpus(result: BenchResult) -> set[int]:

@@ -41,6 +41,15 @@ def _points(result: BenchResult, key: str) -> dict[str, Mapping[str, Any]]:
     return {str(p.get(key)): p for p in result.points}
 
 
+def _work_and_clock(result: BenchResult) -> tuple[float, float]:
+    """Return operations in a clock, and the clock: of few samples, or of disturbed ones, neither is known."""
+    keys = "flops_per_clock", "clock_hz"
+    if any(key in result.fields and result.fields[key] is None for key in keys):
+        refuse(result, doubt(result) or "the clock was not measured: too few samples, measure for longer")
+    work, hz = (number(result.fields, key, result) for key in keys)
+    return work, hz
+
+
 def _learn_flops_per_clock(history: BenchHistory) -> Mapping[str, object]:
     for result in learnt(history, "cpu.flops"):
         return {"flops_per_clock": float(round(number(result.fields, "flops_per_clock", result)))}
@@ -70,7 +79,7 @@ def flops_per_clock(
     that it should be.
     """
     result = _one(history, "cpu.flops")
-    found = number(result.fields, "flops_per_clock", result)
+    found, _ = _work_and_clock(result)
     possible = [flops_per_clock] if flops_per_clock is not None else possible_flops_per_clock(result.isa)
     expected = min(possible, key=lambda f: (abs(found - f), f), default=None)
     evidence = {"flops_per_clock": round(found, 3), "isa": result.isa}
@@ -147,7 +156,8 @@ def clock(
     return ok(f"all cores at once run at {named(words)}", **evidence)
 
 
-def _learn_flops(history: BenchHistory, topology: CpuTopology) -> Mapping[str, object]:
+def _learn_flops(history: BenchHistory, topology: CpuTopology, cores: Cores) -> Mapping[str, object]:
+    del cores
     for result in learnt(history, "cpu.flops"):
         if result.threads >= topology.cores:
             return {"min_flops_per_s": rounded(RATE_MARGIN * result.value)}
@@ -164,6 +174,7 @@ def _learn_flops(history: BenchHistory, topology: CpuTopology) -> Mapping[str, o
 def flops(
     history: BenchHistory,
     topology: CpuTopology,
+    cores: Cores,
     *,
     min_flops_per_s: Annotated[
         float | None, "least fp64 operations of all cores in a second; unset: what their clock and number come to"
@@ -175,7 +186,9 @@ def flops(
     the sum of what each does: somebody else has some of them, or a quota caps them all.
     """
     result = _one(history, "cpu.flops")
-    per_clock, hz = (number(result.fields, key, result) for key in ("flops_per_clock", "clock_hz"))
+    if min_flops_per_s is None and len(cores.kinds(cpus_of(result))) > 1:
+        raise FactError(f"{CPUS}/cpu*/cpufreq", "absent", "cores of several kinds have no clock in common")
+    per_clock, hz = _work_and_clock(result)
     peak = result.threads * per_clock * hz
     least = min_flops_per_s if min_flops_per_s is not None else RATE_MARGIN * peak
     words = f"{result.threads} cores do {scaled(result.value, 'FLOP/s')} in fp64 with {result.isa}"
