@@ -138,6 +138,8 @@ def wrong_values(line: Mapping[str, Any]) -> float:
 def _reasons(conditions: object, line: Mapping[str, Any], cpus: int, share: float) -> Iterable[str]:
     if not isinstance(conditions, dict):
         return
+    if "foreign_cpu_s" in conditions and conditions["foreign_cpu_s"] is None:
+        yield "the kernel does not say who used the CPUs"
     seconds = _number(conditions, "seconds")
     foreign_s, steal_s = _number(conditions, "foreign_cpu_s"), _number(conditions, "steal_s")
     if foreign_s > share * seconds + _TICK_S * math.sqrt(cpus) + _ROUNDING_S:

@@ -42,6 +42,7 @@ def test_an_undisturbed_run_is_not_doubted() -> None:
             "the hypervisor took 1.30 s of processor time",
         ),
         ({"conditions": {**conditions(), "throttled_cpus": [3]}}, "too hot, the hardware slowed down CPU 3"),
+        ({"conditions": {**conditions(), "foreign_cpu_s": None}}, "the kernel does not say who used the CPUs"),
         ({"is_contended": True}, "other processes used its CPUs"),
         ({**busy(2.0), "is_contended": True}, "other processes used 2.0 CPUs"),
         (

@@ -65,7 +65,10 @@ def test_each_number_of_threads_for_a_cache_is_a_point_and_the_best_is_the_value
     assert result["value"] == max(p["value"] for p in clean)
     assert result["points"][-1]["threads"] == result["threads"]
     assert [p["threads"] for p in result["points"]] == sorted({p["threads"] for p in result["points"]})
-    assert (result["fingerprint_s"] is None) == (result["threads"] == 1)
+    if result["threads"] == 1:
+        assert result["fingerprint_s"] is None
+    elif result["fingerprint_s"] is not None:  # where others have the CPUs, no two may meet in time
+        assert 1e-9 < result["fingerprint_s"] < 1e-3
 
 
 def test_conditions_are_those_of_the_run(measure: Measure, first_cpu: str) -> None:

@@ -21,9 +21,11 @@ static void read_machine(struct conditions *now)
     const double hz = (double)sysconf(_SC_CLK_TCK);
     if (system_read_text("/proc/stat", text, sizeof text) != 0)
         return;
-    sscanf(text, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-           &ticks[USER], &ticks[NICE], &ticks[SYSTEM], &ticks[IDLE], &ticks[IOWAIT], &ticks[IRQ], &ticks[SOFTIRQ],
-           &ticks[STEAL]);
+    const int found =
+        sscanf(text, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+               &ticks[USER], &ticks[NICE], &ticks[SYSTEM], &ticks[IDLE], &ticks[IOWAIT], &ticks[IRQ], &ticks[SOFTIRQ],
+               &ticks[STEAL]);
+    now->has_machine = found == COLUMNS;
     now->busy_s = (double)(ticks[USER] + ticks[NICE] + ticks[SYSTEM] + ticks[IRQ] + ticks[SOFTIRQ]) / hz;
     now->steal_s = (double)ticks[STEAL] / hz;
 }
@@ -84,10 +86,16 @@ void conditions_put(struct np_json *out, const struct conditions *before, const 
     np_json_open_object(out, "conditions");
     np_json_number(out, "seconds", after->time_s - before->time_s);
     np_json_number(out, "own_cpu_s", own_s);
-    np_json_number(out, "busy_cpu_s", busy_s);
-    /* A tick is charged whole to whom it meets: a little less than nothing is nothing. */
-    np_json_number(out, "foreign_cpu_s", busy_s > own_s ? busy_s - own_s : 0);
-    np_json_number(out, "steal_s", after->steal_s - before->steal_s);
+    if (before->has_machine && after->has_machine) {
+        np_json_number(out, "busy_cpu_s", busy_s);
+        /* A tick is charged whole to whom it meets: a little less than nothing is nothing. */
+        np_json_number(out, "foreign_cpu_s", busy_s > own_s ? busy_s - own_s : 0);
+        np_json_number(out, "steal_s", after->steal_s - before->steal_s);
+    } else {
+        np_json_null(out, "busy_cpu_s");
+        np_json_null(out, "foreign_cpu_s");
+        np_json_null(out, "steal_s");
+    }
     np_json_number(out, "run_delay_s", after->run_delay_s - before->run_delay_s);
     np_json_integer(out, "involuntary_switches", after->involuntary_switches - before->involuntary_switches);
     np_json_close_object(out);

@@ -3,6 +3,7 @@
 #ifndef NODEPROOF_BENCH_CONDITIONS_H
 #define NODEPROOF_BENCH_CONDITIONS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "nodeproof/json.h"
@@ -11,6 +12,7 @@
 struct conditions {
     double time_s;
     double own_s;
+    bool has_machine;   /**< what follows could be read */
     double busy_s;      /**< of all CPUs together, ours included */
     double steal_s;     /**< of all CPUs together, taken by the hypervisor */
     double run_delay_s; /**< our threads waited for a CPU, all together */

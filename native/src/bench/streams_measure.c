@@ -13,7 +13,7 @@ static const double WINDOW_S = 0.2, WARMUP_S = 0.025;
  * CPU. */
 static const double BLOCK_S = 0.25e-3, TEAM_BIN_S = 2e-3, LONE_BIN_S = 0.5e-3;
 
-enum { ENOUGH_SAMPLES = 96, FEWEST_SAMPLES = 8 };
+enum { ENOUGH_SAMPLES = 96, FEWEST_SAMPLES = 8, MOST_SAMPLES = 1 << 18 };
 
 /* Verified between two looks at whether to go on: milliseconds of work. */
 enum { VERIFY_ELEMENTS = 1 << 20 };
@@ -173,13 +173,15 @@ static int measure_once(struct crew *crew, const struct np_window *window, struc
 static int measure_all(struct crew *crew, const struct np_window *window, size_t windows, struct stream_result *result)
 {
     struct tally tally = {0};
+    size_t next_look = FEWEST_SAMPLES;
     int rc = np_samples_open(&tally.clean, windows * window->bins);
     rc = rc != 0 ? rc : np_samples_open(&tally.all, windows * window->bins);
     for (size_t i = 0; i < windows && rc == 0; i++) {
         rc = measure_once(crew, window, &tally);
         result->seconds += (double)window->bins * window->bin_s;
-        if (rc != 0 || tally.clean.count < FEWEST_SAMPLES)
+        if (rc != 0 || (tally.clean.count < next_look && i + 1 < windows) || tally.clean.count < FEWEST_SAMPLES)
             continue;
+        next_look = tally.clean.count + tally.clean.count / 8; /* sorting all of them is not free */
         rc = np_samples_figures(&tally.clean, NP_RATE, &result->figures);
         if (rc == 0 && result->figures.is_converged && tally.clean.count >= ENOUGH_SAMPLES)
             break;
@@ -210,12 +212,13 @@ int streams_measure(struct streams *streams, enum np_stream_op op, size_t per_do
         .warmup_s = WARMUP_S,
         .block_s = BLOCK_S,
     };
-    const size_t windows = most_s > 2 * WINDOW_S ? (size_t)(most_s / WINDOW_S) : 1;
+    size_t windows = most_s > 2 * WINDOW_S ? (size_t)(most_s / WINDOW_S) : 1;
     struct crew crew;
     *result = (struct stream_result){0};
     int rc = crew_open(&crew, streams, per_domain);
     window.bin_s = crew.count > 1 ? TEAM_BIN_S : LONE_BIN_S;
     window.bins = (size_t)((most_s < WINDOW_S ? most_s : WINDOW_S) / window.bin_s) + 1;
+    windows = windows < MOST_SAMPLES / window.bins ? windows : MOST_SAMPLES / window.bins;
     for (size_t i = 0; i < crew.count; i++) {
         crew.workers[i].op = op;
         crew.workers[i].kernel = np_stream_kernel(op, streams->isa);
