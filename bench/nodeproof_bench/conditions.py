@@ -132,7 +132,8 @@ def wrong_values(line: Mapping[str, Any]) -> float:
     """Return how many values a benchmark found wrong: memory or a core that does not do what it should."""
     benchmark = BENCHMARKS.get(line["name"])
     is_count = benchmark is not None and benchmark.is_of_values
-    return _number(line, "value" if is_count else "wrong_elements")
+    keys = ("value",) if is_count else ("wrong_elements", "wrong_blocks", "wrong_messages")
+    return sum(_number(line, key) for key in keys)
 
 
 def _reasons(conditions: object, line: Mapping[str, Any], cpus: int, share: float) -> Iterable[str]:

@@ -6,7 +6,7 @@
 #include "nodeproof/team.h"
 #include "test.h"
 
-enum { BATCHES = 21, PASSES = 10 };
+enum { BATCHES = 21, PASSES = 200 };
 
 struct game {
     struct np_ball ball;

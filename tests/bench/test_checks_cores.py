@@ -67,7 +67,7 @@ def test_a_slow_core_of_a_busy_machine_is_unknown() -> None:
     assert found.status == Status.UNKNOWN
 
 
-@pytest.mark.parametrize("noise", [{"is_contended": True}, {"stability": 0.3}])
+@pytest.mark.parametrize("noise", [{"is_contended": True}, {"stability": 0.3}, {"on_cpu_share": 0.25}])
 def test_a_core_that_others_had_is_unknown(noise: dict[str, Any]) -> None:
     found = per_core(*healthy(31), core(31, clock_hz=1e9, **noise))
 

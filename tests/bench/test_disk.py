@@ -23,7 +23,7 @@ NAMES = ("disk.bandwidth", "disk.latency")
 SHORT = ("--seconds", "0.05", "--bytes", "8M")
 
 #: prctl(2), capabilities(7), seccomp(2), and the number that io_uring_setup has on all architectures.
-PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 22, 24, 38
+PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_THP_DISABLE = 22, 24, 38, 41
 CAP_DAC_OVERRIDE, SECCOMP_MODE_FILTER = 1, 2
 IO_URING_SETUP = 425
 
@@ -140,6 +140,13 @@ def test_threads_do_it_where_io_uring_is_forbidden(measure: Measure, folder: Pat
     assert (result["engine"], result["wrong_blocks"]) == ("pread", 0)
     assert result["threads"] == max(p["queue_depth"] for p in result["points"])
     assert list(folder.iterdir()) == []
+
+
+def test_it_says_whether_its_buffers_are_on_huge_pages(measure: Measure, folder: Path) -> None:
+    forbid = lambda: ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)  # noqa: E731
+    result = measure("disk.bandwidth", "--path", str(folder), *SHORT, preexec_fn=forbid)
+
+    assert result["pages"] == "base"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,6 +17,10 @@ _LEAST_SIBLINGS = 3
 #: Cores that differ by more than this stand out, however many of them differ.
 _MOST_DIFFERENCE = 0.15
 
+#: A core on which the measuring thread ran less of the time was taken away by a quota or by others: in the short spans
+#: that are left, clocks and caches are not what they are in a job.
+_LEAST_ON_CPU = 0.5
+
 #: Pairs of cores of the same relation: a mesh makes some of them a third farther apart than others.
 _LEAST_PAIRS, _USUAL_DISTANCE, _MOST_DISTANCE = 6, 0.35, 1.0
 
@@ -42,7 +46,9 @@ def _cores(result: BenchResult) -> list[_Core]:
             flops_per_clock=number(p, "flops_per_clock", result),
         )
         for p in result.points
-        if p.get("is_contended") is not True and number(p, "stability", result) >= MIN_STABILITY
+        if p.get("is_contended") is not True
+        and number(p, "stability", result) >= MIN_STABILITY
+        and number({"on_cpu_share": 1, **p}, "on_cpu_share", result) >= _LEAST_ON_CPU
     ]
 
 

@@ -8,6 +8,7 @@
 
 #include "disk_sequential.h"
 #include "disk_watch.h"
+#include "system.h"
 
 static const uint64_t DEFAULT_BYTES = UINT64_C(1) << 30;
 
@@ -36,6 +37,13 @@ static int fill(struct disk_session *session)
     return rc != 0 ? bench_why(session->why, rc, "cannot fill the file: %s", strerror(-rc)) : 0;
 }
 
+/* A request on base pages is one of hundreds of pieces: with some devices that costs half of the bandwidth. */
+static const char *pages_of(const struct disk_session *session)
+{
+    const uint64_t used_bytes = disk_sequential_depth(session) * DISK_CHUNK_BYTES, huge_bytes = system_huge_bytes();
+    return huge_bytes >= used_bytes ? "huge" : huge_bytes > 0 ? "mixed" : "base";
+}
+
 static int open_and_work(struct disk_session *session)
 {
     const struct bench_request *request = session->request;
@@ -57,6 +65,7 @@ static int open_and_work(struct disk_session *session)
     rc = fill(session);
     if (rc != 0)
         return rc;
+    session->pages = pages_of(session);
     rc = session->work(session);
     return rc != 0 ? bench_why(session->why, rc, "%s", strerror(-rc)) : 0;
 }
@@ -161,6 +170,7 @@ void disk_session_put(const struct disk_session *session, struct np_json *out)
     np_json_integer(out, "threads", session->threads);
     np_json_string(out, "isa", np_isa_name(NP_ISA_GENERIC));
     np_json_string(out, "engine", session->engine_name);
+    np_json_string(out, "pages", session->pages);
     put_name(out, "filesystem", session->mount.filesystem);
     put_name(out, "device", session->mount.source);
     np_json_integer(out, "file_bytes", session->file.bytes);

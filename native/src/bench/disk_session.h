@@ -24,7 +24,8 @@ struct disk_session {
     struct np_arena buffers; /**< a chunk for each slot */
     _Atomic uint64_t answers;
     const char *engine_name;
-    size_t threads; /**< the most that did requests at the same time */
+    const char *pages; /**< of the buffers: `huge`, `mixed` or `base` */
+    size_t threads;    /**< the most that did requests at the same time */
     uint64_t own_bytes;
     bool has_device; /**< the kernel counts what the disk does */
     uint64_t device_bytes;

@@ -7,6 +7,9 @@
 /* An interrupt may take this much of a bin before the thread counts as having lost its CPU. */
 static const double LEAST_ON_CPU = 0.95;
 
+/* One block alone may have been disturbed for the whole of the warm-up, and would make all others tiny. */
+enum { LEAST_BLOCKS = 3 };
+
 int np_sheet_open(struct np_sheet *sheet, double bin_s, size_t bins)
 {
     *sheet = (struct np_sheet){.bin_s = bin_s, .bins = bins};
@@ -79,6 +82,7 @@ uint64_t np_window_warm_up(const struct np_window *window, uint64_t from, np_blo
     const double block_ticks = window->block_s * window->clock->hz;
     double best = 0;
     uint64_t units = 1, now = np_clock_now(window->clock);
+    int blocks = 0;
     do {
         const uint64_t begin = now;
         const double done = (double)block(state, units);
@@ -86,7 +90,8 @@ uint64_t np_window_warm_up(const struct np_window *window, uint64_t from, np_blo
         const double rate = done / (double)(now > begin ? now - begin : 1);
         best = rate > best ? rate : best;
         units = (uint64_t)(best * block_ticks) + 1;
-    } while ((int64_t)(until - now) > 0 && !is_cancelled(window));
+        blocks++;
+    } while (((int64_t)(until - now) > 0 || blocks < LEAST_BLOCKS) && !is_cancelled(window));
     return units;
 }
 
