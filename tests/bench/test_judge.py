@@ -107,3 +107,12 @@ def test_kept_results_are_judged_without_measuring_even_from_a_scrubbed_recordin
 
     assert found[0] == found[1]
     assert found[0][0]["status"] == status
+
+
+def test_only_limits_of_policy_and_wrong_values_can_drain() -> None:
+    drains = {s.id for s in registry().values() if "bench" in s.tags and not s.beta}
+
+    assert drains == {
+        *("memory.triad", "memory.latency", "disk.bandwidth", "disk.latency", "disk.link", "net.loopback"),
+        *("bench.values", "bench.conclusive", "cpu.verify", "memory.verify", "clock.consistency"),
+    }

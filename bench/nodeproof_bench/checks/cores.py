@@ -55,6 +55,7 @@ def _cores(result: BenchResult) -> list[_Core]:
 @check(
     "cpu.per_core",
     tags="boot bench",
+    beta=True,
     remedy="Low clock: look at temperature, throttle counters and power limits of the core's package. Few operations "
     "in a clock: look for an interrupt or a process bound to it or to its SMT sibling. If it stays slow after a reboot "
     "on an idle node, the processor has a bad core.",

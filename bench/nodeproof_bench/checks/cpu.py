@@ -59,6 +59,7 @@ def _learn_flops_per_clock(history: BenchHistory) -> Mapping[str, object]:
 @check(
     "cpu.flops_per_clock",
     tags="boot bench",
+    beta=True,
     remedy="Look for what shares the cores: a busy SMT sibling, steal in a virtual machine, a CPU quota. Then for what "
     "holds wide vectors back: a BIOS option or a microcode that switches AVX-512 off, a licence. `cpu.per_core` names "
     "single cores.",
@@ -112,6 +113,7 @@ def _learn_clock(history: BenchHistory, cores: Cores) -> Mapping[str, object]:
 @check(
     "cpu.clock",
     tags="boot bench",
+    beta=True,
     remedy="Compare `cpu.governor` and `cpu.frequency_limits`, then power and thermal limits in the BIOS and the "
     "service processor (power cap, fan failure, a power supply less), then heat sink and paste of the named CPU.",
     learn=_learn_clock,
@@ -167,6 +169,7 @@ def _learn_flops(history: BenchHistory, topology: CpuTopology, cores: Cores) -> 
 @check(
     "cpu.flops",
     tags="boot bench",
+    beta=True,
     remedy="`cpu.flops_per_clock` and `cpu.clock` say which half of it is low, `cpu.topology` whether all cores are "
     "there. Run `nodeproof bench cpu.flops` on the idle node to confirm.",
     learn=_learn_flops,

@@ -40,6 +40,7 @@ class _Series(NamedTuple):
 @check(
     "bench.drift",
     tags="boot bench",
+    beta=True,
     remedy="Run `nodeproof bench` again on the idle node. If the loss stays, look for what changed: DIMMs, "
     "temperature, BIOS, microcode and kernel. If the change was meant, move the history of results (bench.jsonl) "
     "away: the next runs become what the node is compared with.",

@@ -81,6 +81,7 @@ def _learn_share(history: BenchHistory, dimms: Dimms) -> Mapping[str, object]:
 @check(
     "memory.peak_share",
     tags="boot bench",
+    beta=True,
     remedy="Look for the missing or disabled module (`memory.dimms`, firmware event log), reseat or replace it, and "
     "compare the population of slots with the board's manual: unequal channels do not interleave. A processor with "
     "few core dies cannot use all channels: set `min_share` for its class.",

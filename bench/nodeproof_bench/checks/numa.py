@@ -56,7 +56,9 @@ _REMEDY = (
 )
 
 
-@check("numa.bandwidth", tags="boot bench", remedy=_REMEDY, learn=lambda history: _learn(history, _BANDWIDTH))
+@check(
+    "numa.bandwidth", tags="boot bench", beta=True, remedy=_REMEDY, learn=lambda history: _learn(history, _BANDWIDTH)
+)
 def bandwidth(
     history: BenchHistory,
     *,
@@ -76,7 +78,7 @@ def bandwidth(
     return _judge(history.need(_BANDWIDTH), min_sibling_share, min_remote_share)
 
 
-@check("numa.latency", tags="boot bench", remedy=_REMEDY, learn=lambda history: _learn(history, _LATENCY))
+@check("numa.latency", tags="boot bench", beta=True, remedy=_REMEDY, learn=lambda history: _learn(history, _LATENCY))
 def latency(
     history: BenchHistory,
     *,

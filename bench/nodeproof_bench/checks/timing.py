@@ -20,6 +20,7 @@ _ODD_LOST_SHARE = 0.005
 @check(
     "cpu.jitter",
     tags="boot bench",
+    beta=True,
     remedy="Find what interrupts the named CPUs: /proc/interrupts, daemons and their timers, then firmware (SMIs, "
     "power management) and, in a virtual machine, the host. `rtla osnoise` names the source where the kernel has "
     "it. Move interrupts and daemons to CPUs that jobs do not use.",
