@@ -9,7 +9,7 @@
 #include "nodeproof/isa.h"
 
 /** Kernels work on whole groups of this many elements, arrays aligned to 64 bytes. */
-enum { NP_STREAM_GROUP = 256 };
+enum { NP_STREAM_GROUP = 512 };
 
 enum np_stream_op {
     NP_STREAM_READ,          /**< sum of b */

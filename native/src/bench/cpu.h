@@ -48,7 +48,8 @@ int cpu_choose_isa(const struct bench_request *request, enum np_isa *isa, char w
 /**
  * What one thread did: a chain of additions, which tells the clock, and then the kernel, over and over.
  *
- * The two alternate so fast that the clock which the one tells is that of the other.
+ * The two alternate so fast that the clock which the one tells is that of the other: a slice of both takes some
+ * microseconds, a block of slices a fraction of a millisecond.
  */
 struct cpu_work {
     const struct bench_request *request;
@@ -57,16 +58,20 @@ struct cpu_work {
     double least_s;
     double most_s; /**< go on for so long while fewer than `enough` blocks were undisturbed */
     size_t enough;
-    uint64_t start; /**< ticks of the clock: when the first block began, the same for all threads of a team */
-    uint64_t adds;
-    uint64_t rounds;
+    uint64_t start;   /**< ticks of the clock: when the first block began, the same for all threads of a team */
+    uint64_t adds;    /**< in one slice */
+    uint64_t rounds;  /**< in one slice */
+    size_t slices;    /**< in one block */
+    uint64_t looking; /**< ticks that two looks at the clock take */
     struct cpu_block *blocks;
     size_t count, size;
 };
 
 struct cpu_block {
-    uint64_t begin, middle, end; /**< ticks of the clock: chain, then kernel */
-    double on_cpu_s;             /**< CPU time since the end of the block before */
+    uint64_t begin, end;    /**< ticks of the clock */
+    uint64_t chain, kernel; /**< ticks that each of the two had in all slices */
+    double chain_share;     /**< chain over kernel: the median of the slices */
+    double on_cpu_s;        /**< CPU time since the end of the block before */
 };
 
 /** Make room for blocks of `most_s`. Returns 0 or -ENOMEM. */
@@ -83,10 +88,13 @@ bool cpu_block_is_clean(const struct cpu_work *work, size_t i);
 double cpu_block_clock_hz(const struct cpu_work *work, size_t i);
 double cpu_block_flops(const struct cpu_work *work, size_t i);
 
-/** Add operations per cycle to `samples`, one for every few milliseconds. */
+/** Seconds of a number of ticks. */
+double cpu_work_seconds(const struct cpu_work *work, uint64_t ticks);
+
+/** Add operations per cycle to `samples`, one for every block. */
 void cpu_work_flops_per_clock(const struct cpu_work *work, struct np_samples *samples);
 
-/** Find their median, or 0 if there are none. Returns 0 or -ENOMEM. */
+/** Find their capability, or 0 if there are none. Returns 0 or -ENOMEM. */
 int cpu_flops_per_clock(const struct np_samples *samples, double *flops_per_clock);
 
 /** Write `flops_per_clock`: null if it is 0. */
@@ -96,7 +104,7 @@ void cpu_put_flops_per_clock(struct np_json *out, double flops_per_clock);
 struct cpu_rates {
     struct np_figures flops;    /**< of all of them; nothing without a kernel */
     struct np_figures clock_hz; /**< mean of the CPUs */
-    double flops_per_clock;     /**< of one CPU: the median; 0: unknown */
+    double flops_per_clock;     /**< of one CPU: capability; 0: unknown */
     unsigned int slowest_cpu;   /**< by the median of its clock in the last window */
     double slowest_hz;
     double seconds;

@@ -3,7 +3,7 @@
  * The clock of the cores, all at once, under additions alone and under the load of each width of vectors.
  *
  * Wide vectors cost clock on many CPUs, by licence or by power. The chain of additions that tells the clock
- * takes turns with the load within a fraction of a millisecond, sooner than a core changes its clock again.
+ * takes turns with the load every ten microseconds, sooner than a core changes its clock again.
  */
 
 #include "cpu.h"

@@ -65,8 +65,7 @@ static int fill_sheet(const struct crew *crew, const struct cpu_work *thread, bo
         const double begin_s = np_clock_seconds(clock, thread->start, begin);
         const double end_s = np_clock_seconds(clock, thread->start, block->end);
         const double rate = is_clock ? cpu_block_clock_hz(thread, i) : cpu_block_flops(thread, i);
-        const double own_s =
-            np_clock_seconds(clock, is_clock ? block->begin : block->middle, is_clock ? block->middle : block->end);
+        const double own_s = cpu_work_seconds(thread, is_clock ? block->chain : block->kernel);
         const double counts_s = cpu_block_is_clean(thread, i) ? end_s - begin_s : own_s;
         np_sheet_add(sheet, begin_s, end_s, rate * counts_s, block->on_cpu_s);
     }

