@@ -20,6 +20,12 @@ FOREIGN_CORES, FOREIGN_CORES_OF_KERNEL_WORK = 0.15, 0.5
 #: What is for information only is not worth its time in every round.
 SELDOM = 3
 
+#: Run twice in a row: how far two such runs differ is repeatability, how far two rounds do is the host's drift as well.
+REPEATED = frozenset(
+    {f"{who}{name}-{team}" for who in ("", "likwid-") for name in ("triad", "copy", "read") for team in ("1", "all")}
+    | {"flops-1", "latency-memory", "sweep"}
+)
+
 #: Run a second time, disturbed: the peers', which are slow and differ by half, less often.
 HOGGED = {
     "triad-1": 1,
@@ -78,6 +84,9 @@ def all_commands(machine: Machine) -> dict[str, Command]:
     commands: dict[str, Command] = {}
     for command in found:
         commands[command.id] = command
+        if command.id in REPEATED:
+            again = command._replace(id=f"{command.id}-again")
+            commands[again.id] = again
         if command.id in HOGGED:
             hogged = command._replace(id=f"{command.id}-hog", is_hogged=True, every=HOGGED[command.id])
             commands[hogged.id] = hogged
@@ -90,7 +99,7 @@ def hog(machine: Machine) -> str:
 
 def memory_bytes(machine: Machine) -> int:
     """Return the working set that is memory's and no cache's, a power of two for the sweep."""
-    return 1 << (16 * machine.cache_bytes - 1).bit_length()
+    return 1 << (4 * machine.cache_bytes - 1).bit_length()
 
 
 def l1_bytes(machine: Machine) -> int:

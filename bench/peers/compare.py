@@ -3,7 +3,8 @@
 import statistics
 
 from peers.quantities import Quantity, Row
-from peers.samples import Samples, Series
+from peers.samples import FEWEST, Samples, Series
+from peers.stats import repeatability
 
 
 def of(samples: Samples, row: Row) -> Series | None:
@@ -29,6 +30,18 @@ def shift(samples: Samples, row: Row) -> Series | None:
     """Return by what a figure changes beside a busy loop on its CPU."""
     found = ratio(samples, row._replace(command=f"{row.command}-hog"), row)
     return found and found.minus_one()
+
+
+def repeated(samples: Samples, row: Row) -> tuple[float | None, bool]:
+    """Return the coefficient of variation of a figure between two runs in a row, and whether it is doubtful."""
+    first, again = of(samples, row), of(samples, row._replace(command=f"{row.command}-again"))
+    if first is None or again is None:
+        return None, False
+    both = first.values.keys() & again.values.keys()
+    clean = both & first.clean & again.clean
+    is_doubtful = len(clean) < min(len(both), FEWEST)
+    used = both if is_doubtful else clean
+    return repeatability([(first.values[n], again.values[n]) for n in sorted(used)]), is_doubtful
 
 
 def wall_s(samples: Samples, commands: set[str]) -> float:

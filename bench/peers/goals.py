@@ -4,10 +4,10 @@ import statistics
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from peers.compare import best_peer, of, ratio, shift, wall_s
+from peers.compare import best_peer, ratio, repeated, shift, wall_s
 from peers.quantities import QUANTITIES, Quantity, Row
 from peers.samples import Samples, Series
-from peers.stats import summary, variation
+from peers.stats import summary
 
 _BY_ID = {quantity.id: quantity for quantity in QUANTITIES}
 
@@ -69,13 +69,8 @@ def _rates(samples: Samples) -> Iterator[Goal]:
                 yield _at_least(title, _to_best(samples, quantity, row), limit)
 
 
-def _scatter(samples: Samples, row: Row) -> tuple[float | None, bool]:
-    series = of(samples, row)
-    return (variation(series.used), series.is_doubtful) if series else (None, False)
-
-
 def _scatter_ratio(title: str, samples: Samples, ours: Row, theirs: Row, limit: float) -> Goal:
-    (mine, is_doubtful), (other, is_other_doubtful) = _scatter(samples, ours), _scatter(samples, theirs)
+    (mine, is_doubtful), (other, is_other_doubtful) = repeated(samples, ours), repeated(samples, theirs)
     value = mine / other if mine is not None and other else None
     return _at_most(title, value, limit, is_doubtful=is_doubtful or is_other_doubtful)
 
@@ -83,10 +78,11 @@ def _scatter_ratio(title: str, samples: Samples, ours: Row, theirs: Row, limit: 
 def _repeatability(samples: Samples) -> Iterator[Goal]:
     for id_ in ("triad-1", "triad-all", "copy-1", "copy-all", "read-1", "read-all"):
         quantity = _BY_ID[id_]
-        yield _scatter_ratio(f"{quantity.title}: CV / likwid's", samples, quantity.ours[0], quantity.theirs[0], 0.5)
+        title = f"{quantity.title}: CV of two runs in a row / likwid's"
+        yield _scatter_ratio(title, samples, quantity.ours[0], quantity.theirs[0], 0.5)
     for id_ in ("triad-1", "copy-1"):
-        value, is_doubtful = _scatter(samples, _BY_ID[id_].ours[0])
-        yield _at_most(f"{_BY_ID[id_].title}: CV", value, 0.01, is_doubtful=is_doubtful)
+        value, is_doubtful = repeated(samples, _BY_ID[id_].ours[0])
+        yield _at_most(f"{_BY_ID[id_].title}: CV of two runs in a row", value, 0.01, is_doubtful=is_doubtful)
 
 
 def _disturbed(samples: Samples) -> Iterator[Goal]:
@@ -100,8 +96,8 @@ def _clocks(samples: Samples) -> Iterator[Goal]:
     promised = samples.about["machine"]["flops_per_clock"]
     error = per_clock.minus_one(promised) if per_clock and promised else None
     yield _within("Flop per clock: error against the core's documents", error, 0.01)
-    value = variation(per_clock.used) if per_clock else None
-    yield _at_most("Flop per clock: CV", value, 0.002, is_doubtful=bool(per_clock and per_clock.is_doubtful))
+    value, is_doubtful = repeated(samples, Row("", "flops-1", "fp64.flops_per_clock"))
+    yield _at_most("Flop per clock: CV of two runs in a row", value, 0.002, is_doubtful=is_doubtful)
 
 
 def _latencies(samples: Samples) -> Iterator[Goal]:
@@ -112,7 +108,7 @@ def _latencies(samples: Samples) -> Iterator[Goal]:
     value = statistics.median(walls.used) if walls else None
     yield _at_most("L1 latency: wall time / multichase's method", value, 0.2)
     sweep = next(row for row in memory.theirs if row.command == "sweep")
-    yield _scatter_ratio("Memory latency: CV / the sweep's", samples, memory.ours[0], sweep, 0.25)
+    yield _scatter_ratio("Memory latency: CV of two runs in a row / the sweep's", samples, memory.ours[0], sweep, 0.25)
 
 
 def _suite(samples: Samples) -> Iterator[Goal]:

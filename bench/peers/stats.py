@@ -42,3 +42,12 @@ def variation(values: Sequence[float]) -> float | None:
     """Return the coefficient of variation: sample standard deviation over mean."""
     mean = statistics.fmean(values)
     return statistics.stdev(values) / mean if len(values) > 1 and mean else None
+
+
+def repeatability(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Return the coefficient of variation of two runs in a row, pooled over all pairs: what drifts is not in it.
+
+    The variance of two values is half the square of their difference (ISO 5725-2, repeatability variance).
+    """
+    squares = [((a - b) / (a + b) * 2) ** 2 / 2 for a, b in pairs if a + b]
+    return math.sqrt(statistics.fmean(squares)) if len(squares) > 1 else None

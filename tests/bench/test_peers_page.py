@@ -1,6 +1,7 @@
 """What `make bench-peers` concludes from its samples: pairs, goals, and the page."""
 
 import itertools
+import math
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from peers.goals import Goal, goals
 from peers.machine import Machine
 from peers.quantities import QUANTITIES
 from peers.samples import Sample, Samples, Series
+from peers.stats import repeatability
 
 MACHINE = Machine("Model", "6.1", "x86_64", (0, 1), 32 << 20, 32 << 10, "avx512", 16)
 HOG = "taskset -c 0 sh -c 'while :; do :; done'"
@@ -82,12 +84,23 @@ def test_what_was_not_measured_meets_no_goal() -> None:
     assert {g.is_met for g in goals(session())} == {None}
 
 
-def test_a_goal_of_scatter_compares_coefficients_of_variation() -> None:
-    steady = session(*triads(lambda n: 100 + n % 2, lambda n: 100 + 4 * (n % 2)))
-    found = goal(steady, "Memory triad, one thread: CV / likwid's")
-    assert found.is_met
-    assert found.value == pytest.approx(0.25, rel=0.05)
-    assert goal(session(*triads(lambda n: 100 + 3 * (n % 2), lambda n: 100 + 4 * (n % 2))), found.title).is_met is False
+def again(taken: list[Sample], factor: float) -> list[Sample]:
+    return [sample(s.number, f"{s.command}-again", {k: v * factor for k, v in s.figures.items()}) for s in taken]
+
+
+@pytest.mark.parametrize(("factor", "is_met"), [(1.01, True), (0.97, False)])
+def test_a_goal_of_scatter_compares_two_runs_in_a_row(factor: float, is_met: bool) -> None:
+    """The machine drifts by a factor of nine, for all alike: that is not what is compared."""
+    first = triads(lambda n: n + 1, lambda n: n + 1)
+    ours, theirs = again(first[:9], factor), again(first[9:], 1.04)
+    found = goal(session(*first, *ours, *theirs), "Memory triad, one thread: CV of two runs in a row / likwid's")
+    assert found.is_met is is_met
+    assert found.value == pytest.approx(abs(factor - 1) / 0.04, rel=0.05)
+
+
+def test_repeatability_is_that_of_pairs() -> None:
+    assert repeatability([(99, 101), (990, 1010)]) == pytest.approx(0.02 / math.sqrt(2))
+    assert repeatability([(1, 2)]) is None
 
 
 @pytest.mark.parametrize(("factor", "is_met"), [(1.005, True), (0.995, True), (0.5, False), (1.02, False)])
