@@ -9,6 +9,8 @@ NodeproofError
 └── SlurmError     slurmrestd did not do what was asked
     ├── SlurmUnreachable  no answer, or an answer that leaves the outcome unknown
     └── SlurmRejected     a clear refusal (status, body)
+        ├── SlurmNotFound     Slurm knows no such node
+        └── SlurmReadOnly     this slurmrestd cannot change nodes
 
 They carry data and build their text from it. The command line catches the root once.
 """
@@ -113,3 +115,17 @@ class SlurmRejected(SlurmError):
 
     def __str__(self) -> str:
         return f"slurmrestd refused (HTTP {self.status}): {self.body}"
+
+
+class SlurmNotFound(SlurmRejected):
+    """Slurm knows no such node. No HTTP status is shown: it may be 200."""
+
+    def __str__(self) -> str:
+        return self.body
+
+
+class SlurmReadOnly(SlurmRejected):
+    """slurmrestd of Slurm 22.05 and older has no way to change a node."""
+
+    def __str__(self) -> str:
+        return self.body

@@ -1,7 +1,15 @@
-"""Write files that others read, or that must survive a power cut."""
+"""Where state lives, and how files are written that others read, or that must survive a power cut."""
 
 import contextlib
 import os
+
+
+def state_directory() -> str:
+    """Return where state lives when nobody says otherwise."""
+    if os.geteuid() == 0:
+        return "/var/lib/nodeproof"
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return os.path.join(base if os.path.isabs(base) else os.path.expanduser("~/.local/state"), "nodeproof")
 
 
 def replace_file(path: str, content: bytes, mode: int) -> None:

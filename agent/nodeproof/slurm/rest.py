@@ -1,226 +1,222 @@
-"""slurmrestd over httpx: one request, one answer, one classification.
+"""slurmrestd as nodeproof uses it: read nodes, change nodes, and say for sure what came of it.
 
-Two traps shape it: an HTTP 200 may be an error, and an HTTP 5xx may have been applied. So
-`errors[]` is judged before the status, and whoever writes reads the node again (`slurm.actions`).
-Nothing is retried here: the next pass is the retry.
+An unknown outcome is not tried again here: whoever wrote reads the node, and decides (`slurm.carry`).
+A request is sent twice only where the first surely did nothing: for an API version that is not there,
+and with a token that was renewed since it was read.
 """
 
-import json
 import re
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+from urllib.parse import quote
 
-from nodeproof.errors import PolicyError, SlurmRejected, SlurmUnreachable
+from nodeproof.errors import PolicyError, SlurmNotFound, SlurmReadOnly, SlurmRejected, SlurmUnreachable
 from nodeproof.policy.settings import SlurmSettings
-from nodeproof.slurm.node import Node, node_of
-from nodeproof.slurm.token import read_token
-from nodeproof.verdict import harmless
+from nodeproof.slurm.answer import Answer, Applied, Refused, Unknown, classified, complaints, error_of
+from nodeproof.slurm.node import Node
+from nodeproof.slurm.shapes import described
+from nodeproof.slurm.token import Token
+from nodeproof.slurm.transport import Reply, Request, Transport
+from nodeproof.slurm.versions import TRIED, Versions, can_batch, can_write, is_version, to_try
+from nodeproof.verdict import harmless, named
 
-if TYPE_CHECKING:
-    import httpx
+#: One node is 3 kB, and 10,000 of them 23 MB. A larger answer is no answer to what we asked.
+MOST_BYTES_OF_NODE = 4 << 20
+MOST_BYTES_OF_NODES = 64 << 20
 
-#: API versions we know, newest first. v0.0.39 (Slurm 23.02) is the first that can update a node.
-VERSIONS = tuple(f"v0.0.{n}" for n in range(45, 38, -1))
-
-#: Error numbers that say no for sure (slurm_errno.h): authentication, invalid user, node name,
-#: node state (2028, from 25.05 2180 as well), unparsable value. Any other with a 5xx is an open outcome.
-_REFUSALS = frozenset({1007, 2010, 2018, 2028, 2180, 9207, 9209})
-
-#: One node is 3 kB. A larger answer is no answer to what we asked.
-MAX_ANSWER_BYTES = 4 << 20
+#: A client may live for months, and slurmrestd warn of the same thing each time.
+MOST_WARNINGS = 50
 
 #: No host list: `n[1-3]` and `n1,n2` would name other nodes than this one.
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Client:
-    """slurmrestd for one run: `settings.timeout_s` is all the time there is, for all requests together.
+    """slurmrestd for one run, or for one life of a controller. For one thread at a time.
 
-    `warnings` collects what slurmrestd complained of without refusing. Raises PolicyError for
-    settings it cannot work with, SlurmUnreachable and SlurmRejected for answers.
+    `limit_s` is all the time there is for all requests together (`settings.timeout_s` where it is None), until
+    `renew` grants more. `warnings` collects what slurmrestd complained of without refusing. Raises
+    PolicyError for settings it cannot work with, SlurmUnreachable and SlurmRejected for answers.
     """
 
-    def __init__(self, settings: SlurmSettings) -> None:
+    def __init__(
+        self,
+        settings: SlurmSettings,
+        limit_s: float | None = None,
+        versions: Versions | None = None,
+        *,
+        keep_alive: bool = False,
+    ) -> None:
+        if settings.api_version and not is_version(settings.api_version):
+            raise PolicyError("policy", "slurm.api_version", f"expected v0.0.42 or alike: {settings.api_version!r}")
         self.warnings: list[str] = []
-        self.place, base_url, socket_path = _place(settings)
-        self._until_s = time.monotonic() + settings.timeout_s
+        self.account = settings.user_name if settings.token_file else ""
+        self._url = settings.url
+        self._pinned = settings.api_version
+        self._versions = Versions() if versions is None else versions
         self._version = ""
-        self._http = _http(settings, base_url, socket_path)
+        self._date = ""
+        self._token = Token(settings.token_file)
+        self._transport = Transport(settings, self._token, keep_alive=keep_alive)
+        self.renew(settings.timeout_s if limit_s is None else limit_s)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    @property
+    def place(self) -> str:
+        """Return how to speak of this slurmrestd in a message."""
+        return self._transport.place
+
+    @property
+    def requests(self) -> int:
+        """Return how many HTTP requests were sent so far."""
+        return self._transport.sent
+
+    def renew(self, limit_s: float) -> None:
+        """Grant this much time from now on."""
+        self._until_s = time.monotonic() + limit_s
+
+    def time_left_s(self) -> float:
+        return self._until_s - time.monotonic()
+
+    def server_time(self) -> float | None:
+        """Return when the last answer was given, by the server's own clock. slurmrestd does not say; a proxy may."""
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return parsedate_to_datetime(self._date).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return None
 
     def version(self) -> str:
-        """Return the newest API version that both sides know; asked once."""
+        """Return the API version that is spoken; asked for only if no request has told it yet."""
         if not self._version:
-            self._version = self._negotiate()
+            reply = self._call("GET", "ping/", None, MOST_BYTES_OF_NODE)
+            if not self._version:
+                raise error_of(self._classified(reply), reply.status) or SlurmUnreachable(f"{self.place} is unclear")
         return self._version
 
     def node(self, name: str) -> Node:
         """Return the node as it is now."""
-        status, body = self._ask("GET", self._node_path(name))
-        # An unknown node is HTTP 200 with the error "0: No error" and no node.
-        numbers = [number for number, _ in _errors(body)]
-        if status < 400 and not _list(body, "nodes") and not any(numbers):
-            raise SlurmRejected(status, f"Slurm knows no node {name}; its name there is policy's slurm.node_name")
-        self._judge(status, body)
+        reply = self._call("GET", f"node/{_checked(name)}", None, MOST_BYTES_OF_NODE)
         try:
-            (node,) = map(node_of, body["nodes"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise SlurmUnreachable(f"{self.place} describes {name} in a way we do not know: {error}") from error
-        if node.name != name:
-            raise SlurmUnreachable(f"{self.place} describes another node than {name}")
-        return node
+            nodes = self._nodes_of(reply)
+        except SlurmNotFound as error:
+            said = f"Slurm knows no node {name}; its name there is policy's slurm.node_name"
+            raise SlurmNotFound(error.status, said) from error
+        if set(nodes) != {name}:
+            found = harmless(named(nodes) or "no node", 200)
+            raise SlurmUnreachable(f"{self.place} was asked for {name}, and describes {found}")
+        return nodes[name]
 
-    def update(self, name: str, changes: Mapping[str, object]) -> None:
-        """Change a node. Whatever comes back, read the node again to know what it is."""
-        self._judge(*self._ask("POST", self._node_path(name), changes))
+    def nodes(self) -> dict[str, Node]:
+        """Return all nodes by name, as they are now. One request, and 2.3 kB a node."""
+        return self._nodes_of(self._call("GET", "nodes/", None, MOST_BYTES_OF_NODES))
 
-    def _node_path(self, name: str) -> str:
-        if not _NODE_NAME.fullmatch(name):
-            raise PolicyError("policy", "slurm.node_name", f"not the name of one node: {name!r}")
-        return f"/slurm/{self.version()}/node/{name}"
+    def update(self, names: Sequence[str], changes: Mapping[str, object]) -> Answer:
+        """Change nodes alike, in one request. Whatever comes back, read them again to know what they are.
 
-    def _negotiate(self) -> str:
-        """Return the first version that is there. With a bad token, ping calls slurmctld down: that is not believed."""
-        for version in VERSIONS:
-            status, body = self._ask("GET", f"/slurm/{version}/ping/")
-            if status == 404:
+        Raises SlurmReadOnly where slurmrestd cannot change nodes, and SlurmRejected where it speaks no API
+        that we know. No answer at all is Unknown.
+        """
+        checked = [_checked(name) for name in names]
+        if not checked:
+            return Applied(())
+        try:
+            return self._update(checked, changes)
+        except SlurmUnreachable as error:
+            return Unknown(str(error))
+
+    def _update(self, names: list[str], changes: Mapping[str, object]) -> Answer:
+        path, body = f"node/{quote(','.join(names), safe='')}", dict(changes)
+        if len(names) > 1 and can_batch(self.version()):
+            path, body = "nodes/", {"name": names, **changes}
+        self._require_writable()
+        reply = self._call("POST", path, body, MOST_BYTES_OF_NODE)
+        self._require_writable()
+        return self._classified(reply)
+
+    def _require_writable(self) -> None:
+        """Raise if slurmrestd is known to be too old. What another run found is not enough: it may be newer by now."""
+        if self._version and not can_write(self._version):
+            why = "Slurm before 23.02 cannot drain a node through slurmrestd; nodeproof only reads there"
+            raise SlurmReadOnly(405, f"{self.place} offers {self._version} at most: {why}")
+
+    def _nodes_of(self, reply: Reply) -> dict[str, Node]:
+        error = error_of(self._classified(reply), reply.status)
+        if error is not None:
+            raise error
+        try:
+            found = [described(entry) for entry in _listed(reply.body["nodes"])]
+        except (KeyError, TypeError, ValueError) as problem:
+            text = harmless(str(problem), 200)
+            raise SlurmUnreachable(f"{self.place} describes a node in a way we do not know: {text}") from problem
+        nodes = {node.name: node for node in found}
+        if len(nodes) < len(found):
+            raise SlurmUnreachable(f"{self.place} describes a node twice")
+        return nodes
+
+    def _classified(self, reply: Reply) -> Answer:
+        answer = classified(reply.status, reply.body, self.place)
+        if isinstance(answer, Applied):
+            fresh = [w for w in dict.fromkeys(answer.warnings) if w not in self.warnings]
+            self.warnings += fresh[: MOST_WARNINGS - len(self.warnings)]
+        return answer
+
+    def _call(self, method: str, path: str, body: object, most_bytes: int) -> Reply:
+        """Ask in the API version that is known or, where slurmrestd says 404 to it, in the next one that it may speak.
+
+        A 404 was done by nobody, so that a write may go on like this as well.
+        """
+        known = self._version or self._versions.of(self._url)
+        for version in to_try(known, self._pinned):
+            reply = self._ask(Request(method, f"/slurm/{version}/{path}", body, most_bytes))
+            # Without a token, and by some proxies, every path is answered alike: that tells no version.
+            is_there = isinstance(reply.body, dict) and isinstance(reply.body.get("errors"), list)
+            if reply.status == 404 and not is_there:
                 continue
-            self._judge(status, body)
-            return version
-        raise SlurmRejected(
-            404, f"{self.place} knows none of {VERSIONS[-1]} to {VERSIONS[0]}; before 23.02 it cannot drain a node"
-        )
+            if is_there or (reply.status == 405 and not can_write(version)):
+                self._version = version
+                self._versions.note(self._url, version)
+            return reply
+        wanted = f"{self._pinned}, which policy's slurm.api_version pins" if self._pinned else f"any of {_RANGE}"
+        raise SlurmRejected(404, f"{self.place} does not offer {wanted}: is it a slurmrestd?")
 
-    def _ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Send one request. Returns the status and the body, decoded if it is JSON, else as text."""
-        import httpx
-
-        # Not raised where it is caught: httpx's errors carry the request, and with it the token.
-        try:
-            return self._exchange(method, path, body)
-        except httpx.HTTPError as error:
-            problem = f"{type(error).__name__}: {error}"
-        raise SlurmUnreachable(harmless(f"no answer from {self.place}: {problem}", 300))
-
-    def _exchange(self, method: str, path: str, body: object) -> tuple[int, Any]:
-        left_s = self._until_s - time.monotonic()
-        content = bytearray()
-        if left_s > 0:
-            with self._http.stream(method, path, json=body, timeout=left_s) as response:
-                for chunk in response.iter_bytes():
-                    content += chunk
-                    if time.monotonic() > self._until_s or len(content) > MAX_ANSWER_BYTES:
-                        raise SlurmUnreachable(f"{self.place} did not end its answer")
-                return response.status_code, _decoded(bytes(content))
-        raise SlurmUnreachable(f"no time left to ask {self.place}")
-
-    def _judge(self, status: int, body: Any) -> None:
-        """Raise if this answer is anything but a success."""
-        self.warnings += [harmless(_said(w), 300) for w in _list(body, "warnings")]
-        errors = _errors(body)
-        if not errors and status < 400 and isinstance(body, dict):
-            return
-        words = errors[0][1] if errors else str(body)
-        text = harmless(words + _HINTS.get(status, ""), 300)
-        if status < 500 or any(number in _REFUSALS for number, _ in errors):
-            raise SlurmRejected(status, text)
-        raise SlurmUnreachable(f"{self.place}: HTTP {status}: {text}")
+    def _ask(self, request: Request) -> Reply:
+        """Send a request, and once more if it was refused and the token was renewed meanwhile."""
+        reply = self._transport.exchange(request, self.time_left_s())
+        if _is_refused(request, reply) and self._token.read_again():
+            reply = self._transport.exchange(request, self.time_left_s())
+        self._date = reply.date
+        return reply
 
 
-_HINTS = {401: " (no token, or one it does not take: see policy's slurm.token_file)"}
+_RANGE = f"{TRIED[-1]} to {TRIED[0]}"
 
 
-def _errors(body: Any) -> list[tuple[int, str]]:
-    """Return number and words of each entry of `errors`."""
-    return [(_error_number(e), _said(e)) for e in _list(body, "errors")]
+def _is_refused(request: Request, reply: Reply) -> bool:
+    """Tell whether it may be for the token. Slurm 22.05 has no number of its own for a bad one."""
+    if isinstance(classified(reply.status, reply.body, ""), Refused):
+        return True
+    is_of_old = request.method == "GET" and reply.status == 500
+    return is_of_old and any(error.number in {-1, 2018} for error in complaints(reply.body))
 
 
-def _list(body: Any, key: str) -> list[Any]:
-    found = body.get(key) if isinstance(body, dict) else None
-    return found if isinstance(found, list) else []
+def _checked(name: str) -> str:
+    if not _NODE_NAME.fullmatch(name):
+        raise PolicyError("policy", "slurm.node_name", f"not the name of one node: {name!r}")
+    return name
 
 
-def _error_number(entry: Any) -> int:
-    found = entry.get("error_number") if isinstance(entry, dict) else None
-    return found if isinstance(found, int) else -1
-
-
-def _said(entry: Any) -> str:
-    """Return an error or warning of slurmrestd as one line."""
-    if not isinstance(entry, dict):
-        return str(entry)
-    words = [str(entry[key]) for key in ("description", "error") if entry.get(key)]
-    return ": ".join(words) + (f" ({entry['error_number']})" if entry.get("error_number") else "")
-
-
-def _decoded(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return content.decode(errors="replace").strip()
-
-
-def _place(settings: SlurmSettings) -> tuple[str, str, str | None]:
-    """Return how to call slurmrestd in a message, the base URL, and the path of its UNIX socket."""
-    if settings.url.startswith("unix:/"):
-        return f"slurmrestd at {settings.url}", "http://localhost", settings.url.removeprefix("unix:")
-    from urllib.parse import urlsplit
-
-    try:
-        url = urlsplit(settings.url)
-        is_usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.username is None
-        place = f"{url.scheme}://{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
-    except ValueError:
-        is_usable = False
-    if not is_usable:
-        raise PolicyError("policy", "slurm.url", "expected http://host:port, https://host:port or unix:/path")
-    if url.scheme == "http" and settings.token_file and not _is_loopback(url.hostname or ""):
-        raise PolicyError(
-            "policy", "slurm.url", "the token would cross the network in clear; use https, unix:/path or this host"
-        )
-    return f"slurmrestd at {place}", settings.url.rstrip("/"), None
-
-
-def _is_loopback(host: str) -> bool:
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _http(settings: SlurmSettings, base_url: str, socket_path: str | None) -> "httpx.Client":
-    import httpx
-
-    headers = {"Accept-Encoding": "identity"}
-    if not (settings.user_name.isascii() and settings.user_name.isprintable()):
-        raise PolicyError("policy", "slurm.user_name", f"expected a user name in ASCII, found {settings.user_name!r}")
-    if settings.token_file:
-        headers |= {"X-SLURM-USER-NAME": settings.user_name, "X-SLURM-USER-TOKEN": read_token(settings.token_file)}
-    # slurmrestd closes the connection after an error: a fresh one for each request races with nothing.
-    transport = httpx.HTTPTransport(
-        verify=_tls(settings.ca_file) if base_url.startswith("https:") else False,  # http: load no certificates
-        uds=socket_path,
-        limits=httpx.Limits(max_keepalive_connections=0),
-    )
-    try:
-        return httpx.Client(base_url=base_url, headers=headers, transport=transport, trust_env=False)
-    except httpx.InvalidURL as error:
-        transport.close()
-        raise PolicyError("policy", "slurm.url", str(error)) from error
-
-
-def _tls(ca_file: str) -> Any:
-    import ssl
-
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except OSError as error:
-        raise PolicyError(ca_file, "slurm.ca_file", f"cannot be used: {error.strerror or error}") from error
+def _listed(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("no list of nodes")
+    return value
