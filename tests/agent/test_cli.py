@@ -141,7 +141,7 @@ def test_a_scrubbed_recording_comes_to_the_same_verdicts(nodeproof: Run, tmp_pat
 
 def test_an_ordinary_user_is_told_what_they_may_not_read(tmp_path: Path, node: Path) -> None:
     (node / CPU / "cpu0/cpufreq/scaling_governor").chmod(0)
-    for directory in (tmp_path, *tmp_path.parents[:2]):
+    for directory in (tmp_path, *(p for p in tmp_path.parents if p.name.startswith(("pytest-", "popen-")))):
         directory.chmod(0o755)
     registry()
 
@@ -302,7 +302,7 @@ def test_a_policy_file_that_is_a_pipe_hangs_nobody(nodeproof: Run, tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('mode = "enforce"\n', "10-site.toml:1: mode: enforce needs slurm.url, which no file sets"),
+        ('mode = "enforce"\n', "10-site.toml:1: mode: enforce needs slurm.url or controller.url, which no file sets"),
         ('[slurm]\nurl = "ftp://x"\n', "10-site.toml:2: slurm.url: expected str (slurmrestd: http://host:port"),
         ("[check.fs.space]\nmax_used_percent = -5\n", "10-site.toml:2: check.fs.space.max_used_percent: expected "),
     ],

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeproof.check import CheckSpec
-from nodeproof.decide import MAX_REASON_BYTES, History, Intent, Streak, counted, decide, reason_of, this_pass_only
+from nodeproof.decide import History, Intent, Streak, counted, decide, text_of, this_pass_only
 from nodeproof.engine import Result
 from nodeproof.policy.settings import CheckSettings, Settings
+from nodeproof.slurm.wish import MAX_TEXT_BYTES
 from nodeproof.verdict import Status, Verdict
 
 ENFORCE = Settings(mode="enforce")
@@ -34,7 +35,7 @@ def after(
     history = History({}, drained_for)
     for results in passes:
         history = counted(history, results)
-    return decide(passes[-1], history, settings, "c0ffee")
+    return decide(passes[-1], history, settings)
 
 
 def of(check_id: str, **keys: object) -> Settings:
@@ -49,15 +50,14 @@ def test_a_failure_drains_and_the_reason_names_it() -> None:
         why="fs.mounted failed: /scratch is not mounted",
         is_dry=False,
         checks=("fs.mounted",),
-        drain_id="c0ffee",
-        reason="nodeproof[c0ffee]: fs.mounted: /scratch is not mounted",
+        text="fs.mounted: /scratch is not mounted",
     )
 
 
 def test_further_failures_are_counted_in_the_reason() -> None:
     intent = after([[result(f"cpu.c{n}", Status.FAIL, f"fault {n}") for n in range(3)]])
 
-    assert intent.reason == "nodeproof[c0ffee]: cpu.c0: fault 0 (+2 more)"
+    assert intent.text == "cpu.c0: fault 0 (+2 more)"
     assert intent.checks == ("cpu.c0", "cpu.c1", "cpu.c2")
 
 
@@ -154,26 +154,26 @@ def test_a_pass_of_few_checks_keeps_the_counts_of_the_others() -> None:
 def test_without_memory_only_an_immediate_drain_is_left() -> None:
     fails = [result("a.b", Status.FAIL), result("c.d", Status.FAIL, settings=CheckSettings(after=2))]
 
-    assert decide(fails, this_pass_only(fails), ENFORCE, "c0ffee").checks == ("a.b",)
+    assert decide(fails, this_pass_only(fails), ENFORCE).checks == ("a.b",)
 
 
 def test_the_reason_is_inert_wherever_it_is_pasted() -> None:
     hostile = 'x\n\'; rm -rf /; `id` $(id) "q" | y \\ \x1b[31m \u202e 80 °C …'
 
-    reason = reason_of("c0ffee", [result("a.b", Status.FAIL, hostile)])
+    text = text_of([result("a.b", Status.FAIL, hostile)])
 
-    assert reason == "nodeproof[c0ffee]: a.b: x??; rm -rf /; ?id? ?(id) ?q? ? y ? ?[31m ? 80  C ..."
+    assert text == "a.b: x??; rm -rf /; ?id? ?(id) ?q? ? y ? ?[31m ? 80  C ..."
 
 
 @given(st.text(max_size=400), st.integers(min_value=1, max_value=30))
 def test_the_reason_always_fits_and_keeps_its_ends(summary: str, count: int) -> None:
-    reason = reason_of("c0ffee", [result("a.b", Status.FAIL, summary)] * count)
+    text = text_of([result("a.b", Status.FAIL, summary)] * count)
 
-    assert len(reason.encode()) <= MAX_REASON_BYTES
-    assert reason.startswith("nodeproof[c0ffee]: a.b: "[: len(reason)])
-    assert reason.isascii()
-    assert reason.isprintable()
-    assert count == 1 or reason.endswith(f" (+{count - 1} more)")
+    assert len(text.encode()) <= MAX_TEXT_BYTES
+    assert text.startswith("a.b: "[: len(text)])
+    assert text.isascii()
+    assert text.isprintable()
+    assert count == 1 or text.endswith(f" (+{count - 1} more)")
 
 
 statuses = st.lists(st.sampled_from(list(Status)), min_size=1, max_size=12)

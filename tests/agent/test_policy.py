@@ -6,7 +6,7 @@ import pytest
 
 from nodeproof.errors import FactError, PolicyError
 from nodeproof.policy.resolve import load_settings
-from nodeproof.policy.settings import CheckSettings, Settings
+from nodeproof.policy.settings import CheckSettings, ControllerSettings, GuardSettings, Settings, SlurmSettings
 from nodeproof.probes.identity import Identity
 from planted_policy import SPECS, Write, errors_of, settings_of
 from support import plant
@@ -49,6 +49,15 @@ def test_a_misspelt_key_is_one_line_with_file_line_key_and_the_right_name(policy
             "2: check.cpu.governor.after: expected int of at least 1 (consecutive failures before a failure counts)",
         ),
         ("check.cpu = 5", "1: check.cpu: expected table (checks of cpu), found 5"),
+        ("[guard]\nshar = 0.1", '2: guard.shar: unknown key, did you mean "share"?'),
+        (
+            "[guard]\nshare = 5",
+            "2: guard.share: expected float of at least 0 and at most 1 (share of all nodes, and of each partition",
+        ),
+        ("[guard]\nnodes = -1", "2: guard.nodes: expected int of at least 0 and at most 1e+06 (nodes that may be"),
+        ('[slurm]\napi_version = "42"', "2: slurm.api_version: expected str (slurmrestd's API version, such as"),
+        ('[slurm]\nmetrics_url = "ctl:6817"', "2: slurm.metrics_url: expected str (slurmctld's own metrics"),
+        ('[controller]\nurl = "https://u:p@ctl"', "2: controller.url: expected str (drain controller that writes"),
         (
             'budget_s = "long"',
             "1: budget_s: expected float above 0 and at most 3600 (seconds that a whole pass",
@@ -217,6 +226,30 @@ claims.gpu = 7
         "mode": f"{directory}/10-site.toml:10",
         "slurm.url": f"{directory}/20-late.toml:4",
     }
+
+
+def test_how_slurm_is_reached_and_guarded_has_tables_of_its_own(policy: Write) -> None:
+    directory = policy(
+        """
+[slurm]
+url = "https://ctl:6820"
+client_certificate_file = "/etc/nodeproof/node.pem"
+[guard]
+share = 1
+drains = 20
+[controller]
+url = "https://ctl:6890"
+batch_s = 1
+"""
+    )
+
+    settings = settings_of(directory)
+
+    assert settings.slurm == SlurmSettings("https://ctl:6820", client_certificate_file="/etc/nodeproof/node.pem")
+    assert settings.guard == GuardSettings(share=1.0, drains=20)
+    assert settings.controller == ControllerSettings("https://ctl:6890", batch_s=1.0)
+    assert settings.origin["guard.drains"] == f"{directory}/10-site.toml:7"
+    assert settings_of(policy("")).guard == GuardSettings(0.05, 2, 10, 600.0, 5)
 
 
 def test_a_host_is_asked_only_for_what_the_classes_match_on(policy: Write, tmp_path: Path) -> None:

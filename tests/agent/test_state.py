@@ -4,15 +4,26 @@ import fcntl
 import json
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nodeproof.state import DrainRecord, State, Store, default_directory
+from nodeproof.slurm.wish import Record, Wish
+from nodeproof.state import Held, LeftAlone, State, Store, default_directory
 
-DRAIN = DrainRecord("c0ffee", "nodeproof[c0ffee]: fs.mounted: x", ("fs.mounted",), 1795436536, "root")
-FULL = State({"fs.mounted": (2, 0), "cpu.smt": (0, 3)}, DRAIN)
+DRAIN = Record("00c0ffee", "nodeproof[00c0ffee]: fs.mounted: x", ("fs.mounted",), 1795436536, "root")
+WANTED = Wish("n1", "drain", "00c0ffee", "fs.mounted: x", ("fs.mounted",), DRAIN, decided_at=1795436500)
+FULL = State(
+    {"fs.mounted": (2, 0), "cpu.smt": (0, 3)},
+    DRAIN,
+    WANTED,
+    LeftAlone(("fs.mounted",), is_noted=True),
+    Held(1795436999, "2 of 10 nodes are out of service, the limit is 2", "fs.mounted: x"),
+    1795436530,
+)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -35,6 +46,14 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert save(tmp_path / "a" / "b") == []
 
     assert load(tmp_path / "a" / "b") == (FULL, [])
+
+
+def test_a_drain_that_an_older_nodeproof_noted_is_still_ours(tmp_path: Path) -> None:
+    old = {"schema": "nodeproof.state/1", "streaks": {"fs.mounted": [2, 0]}, "drain": DRAIN._asdict()}
+    (tmp_path / "state.json").write_text(json.dumps(old))
+    (tmp_path / "state.json").chmod(0o600)
+
+    assert load(tmp_path) == (State({"fs.mounted": (2, 0)}, DRAIN), [])
 
 
 def test_the_first_run_knows_nothing_and_does_not_complain(tmp_path: Path) -> None:
@@ -65,6 +84,13 @@ def test_nobody_else_may_look(tmp_path: Path) -> None:
         '{"schema": "nodeproof.state/1", "streaks": {"a.b": [-1, 0]}}',
         '{"schema": "nodeproof.state/1", "streaks": {}, "drain": {"id": "x"}}',
         '{"schema": "nodeproof.state/1", "streaks": {}, "drain": null}',
+        '{"schema": "nodeproof.state/2", "streaks": []}',
+        '{"schema": "nodeproof.state/2", "streaks": {}, "wanted": {"node": "n1"}}',
+        '{"schema": "nodeproof.state/2", "streaks": {}, "left_alone": {"checks": "a.b", "is_noted": true}}',
+        '{"schema": "nodeproof.state/2", "streaks": {}, "left_alone": {"checks": ["a.b"]}}',
+        '{"schema": "nodeproof.state/2", "streaks": {}, "held": {"until": 1, "why": "x"}}',
+        '{"schema": "nodeproof.state/2", "streaks": {}, "held": {"until": "x", "why": "x", "text": ""}}',
+        '{"schema": "nodeproof.state/2", "streaks": {}, "prolog_failed_at": -1}',
         "x" * (1 << 21),
     ],
 )
@@ -170,6 +196,43 @@ def test_a_second_run_is_told_at_once(tmp_path: Path) -> None:
         assert is_second
 
 
+def test_a_run_may_wait_for_another_and_gives_up(tmp_path: Path) -> None:
+    first, second = Store(str(tmp_path)), Store(str(tmp_path))
+    with first.locked():
+        began_s = time.monotonic()
+        with second.locked(0.2) as is_second:
+            assert not is_second
+        assert 0.2 <= time.monotonic() - began_s < 5
+
+
+def test_a_run_that_waits_goes_on_once_the_other_ended(tmp_path: Path) -> None:
+    holds, may_end = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with Store(str(tmp_path)).locked():
+            holds.set()
+            may_end.wait(5)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    holds.wait(5)
+    threading.Timer(0.1, may_end.set).start()
+    with Store(str(tmp_path)).locked(5.0) as is_ours:
+        assert is_ours
+        assert may_end.is_set()
+    thread.join()
+
+
+def test_where_things_are_kept_is_known_while_it_is_held(tmp_path: Path) -> None:
+    store, nowhere = Store(str(tmp_path)), Store(str(tmp_path / "x" / ".." / "x"))
+    (tmp_path / "x").write_text("in the way")
+
+    assert store.kept_in == ""
+    with store.locked(), nowhere.locked():
+        assert store.kept_in == str(tmp_path)
+        assert nowhere.kept_in == ""
+
+
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     before = os.listdir("/proc/self/fd")
 
@@ -193,7 +256,7 @@ def test_a_lock_of_a_process_that_died_is_free(tmp_path: Path) -> None:
 def test_the_file_says_its_schema(tmp_path: Path) -> None:
     save(tmp_path)
 
-    assert json.loads((tmp_path / "state.json").read_text())["schema"] == "nodeproof.state/1"
+    assert json.loads((tmp_path / "state.json").read_text())["schema"] == "nodeproof.state/2"
 
 
 def test_where_state_lives(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,18 +8,14 @@ import click
 
 from nodeproof.check import TAGS, CheckSpec, registry
 from nodeproof.engine import Pass, run
-from nodeproof.engine.worker import read_facts
-from nodeproof.errors import FactError
-from nodeproof.host import Host, open_host
+from nodeproof.engine.identity import read_identity
+from nodeproof.host import open_host
 from nodeproof.policy.resolve import load_settings, parse_override, with_overrides
 from nodeproof.policy.settings import Settings
-from nodeproof.probes.identity import Identity, host_name
+from nodeproof.probes.identity import host_name
 from nodeproof.report.document import Context, as_json, exit_code
 
 PROFILES = ("prolog", "healthcheck", "boot")
-
-#: How long reading the node's identity may take: it comes before the pass and its budget.
-_IDENTITY_S = 3.0
 
 
 @click.command("check")
@@ -95,18 +91,8 @@ def select(specs: Mapping[str, CheckSpec], patterns: Sequence[str], tags: set[st
     return chosen if patterns else [s for s in chosen if "bench" not in s.tags]
 
 
-def read_identity(host: Host) -> Identity:
-    """Return which node this is, read by a worker: the NVIDIA driver may hang to answer."""
-    until_s = time.monotonic() + _IDENTITY_S
-    value = read_facts(host, [Identity], deadline_s=_IDENTITY_S / 2, until_s=until_s)[Identity].value
-    if isinstance(value, FactError):
-        return Identity(host_name(host), unread=(FactError("identity of this node", value.kind, str(value)),))
-    assert isinstance(value, Identity)
-    return value
-
-
 def _act(outcome: Pass, settings: Settings, host_name: str, state_dir: str | None) -> Mapping[str, object]:
-    from nodeproof.cli.act import act
+    from nodeproof.act import act
 
     return act(outcome, settings, host_name, state_dir, lambda line: click.echo(f"nodeproof: {line}", err=True))
 

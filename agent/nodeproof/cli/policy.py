@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nodeproof.check import CheckSpec, registry
-from nodeproof.cli.check import read_identity
+from nodeproof.engine.identity import read_identity
 from nodeproof.engine.worker import read_facts
 from nodeproof.errors import NodeproofError, PolicyError
 from nodeproof.files import replace_file

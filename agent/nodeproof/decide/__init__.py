@@ -2,6 +2,6 @@
 
 from nodeproof.decide.history import History, Streak, counted, this_pass_only
 from nodeproof.decide.intent import Intent, decide
-from nodeproof.decide.reason import MAX_REASON_BYTES, reason_of
+from nodeproof.decide.reason import text_of
 
-__all__ = ["MAX_REASON_BYTES", "History", "Intent", "Streak", "counted", "decide", "reason_of", "this_pass_only"]
+__all__ = ["History", "Intent", "Streak", "counted", "decide", "text_of", "this_pass_only"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from nodeproof.decide.history import History, can_drain
-from nodeproof.decide.reason import reason_of
+from nodeproof.decide.reason import text_of
 from nodeproof.engine import Result
 from nodeproof.policy.settings import Settings
 from nodeproof.verdict import Status, named
@@ -13,24 +13,20 @@ Action = Literal["drain", "resume", "nothing"]
 
 
 class Intent(NamedTuple):
-    """One decision. `checks` are those that a drain or resume stands on.
+    """One decision. `checks` are those that a drain or resume stands on, decisive first.
 
-    `drain_id` and `reason` belong to a drain. `is_dry`: policy only observes, so this is what would be done.
+    `text` is what the reason of a drain says. `is_dry`: policy only observes, so this is what would be done.
     """
 
     action: Action
     why: str
     is_dry: bool
     checks: tuple[str, ...] = ()
-    drain_id: str = ""
-    reason: str = ""
+    text: str = ""
 
 
-def decide(results: Sequence[Result], history: History, settings: Settings, drain_id: str) -> Intent:
-    """Return what follows from this pass; `history` has it counted already.
-
-    `drain_id` marks a new drain as ours: short, random, made by the caller.
-    """
+def decide(results: Sequence[Result], history: History, settings: Settings) -> Intent:
+    """Return what follows from this pass; `history` has it counted already."""
     is_dry = settings.mode != "enforce"
     if settings.doubts:
         return Intent("nothing", f"its classes are not known: {named(settings.doubts, 2)}", is_dry)
@@ -38,7 +34,7 @@ def decide(results: Sequence[Result], history: History, settings: Settings, drai
     ripe = [r for r in failing if history.of(r.spec.id).fails >= r.settings.after]
     if ripe:
         checks = tuple(r.spec.id for r in ripe)
-        return Intent("drain", _why_drain(ripe, history), is_dry, checks, drain_id, reason_of(drain_id, ripe))
+        return Intent("drain", _why_drain(ripe, history), is_dry, checks, text_of(ripe))
     if not history.drained_for:
         return Intent("nothing", _why_nothing(failing, history), is_dry)
     holding = [*_still_failing(failing, history), *_not_yet_clear(results, history, settings)]

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from nodeproof.check import CheckSpec, Parameter
 from nodeproof.policy.hosts import host_set
-from nodeproof.policy.settings import CHECK_KEYS, CheckSettings, Settings, SlurmSettings
+from nodeproof.policy.settings import CHECK_KEYS, TABLES, CheckSettings, Settings
 
 Specs = Mapping[str, CheckSpec]
 
@@ -21,7 +21,16 @@ _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 _URL = r"^(https?://[^/?#@\s]+/?|unix:/\S+)?$"
 
-#: The keys of settings.py: what they mean, and what limits their values.
+_API_VERSION = r"^(v0\.0\.[0-9]{2,3})?$"
+
+_HTTP_URL = r"^(https?://[^/?#@\s]+(/[^?#@\s]*)?)?$"
+
+_FRACTION: dict[str, float | str] = {"ge": 0, "le": 1}
+_COUNT: dict[str, float | str] = {"ge": 0, "le": 1_000_000}
+_SPREAD: dict[str, float | str] = {"ge": 0, "le": 600}
+_TIMEOUT: dict[str, float | str] = {"gt": 0, "le": 600}
+
+#: The keys of settings.py: what they mean, and what limits their values. Those of a table carry its name.
 _MEANING: dict[str, tuple[str, dict[str, float | str]]] = {
     "mode": ("observe says what it would do, enforce does it", {}),
     "budget_s": ("seconds that a whole pass may take", {"gt": 0, "le": 3600}),
@@ -30,12 +39,36 @@ _MEANING: dict[str, tuple[str, dict[str, float | str]]] = {
     "after": ("consecutive failures before a failure counts", {"ge": 1}),
     "clear_after": ("consecutive passes before a failure is over", {"ge": 1}),
     "if_absent": ("what it means that the part is not there", {}),
-    "url": ("slurmrestd: http://host:port, https://host:port or unix:/path", {"pattern": _URL}),
-    "token_file": ("file that holds the JSON web token", {}),
-    "user_name": ("Slurm user that the token belongs to", {}),
-    "node_name": ("name of this node in Slurm; empty: the short host name", {}),
-    "ca_file": ("certificates that slurmrestd's is checked against; empty: the system's", {}),
-    "timeout_s": ("seconds that all requests of one pass to slurmrestd may take together", {"gt": 0, "le": 600}),
+    "slurm.url": ("slurmrestd: http://host:port, https://host:port or unix:/path", {"pattern": _URL}),
+    "slurm.token_file": ("file that holds the JSON web token, or credential:NAME of systemd", {}),
+    "slurm.user_name": ("Slurm user that the token belongs to", {}),
+    "slurm.node_name": ("name of this node in Slurm; empty: the short host name", {}),
+    "slurm.ca_file": ("certificates that slurmrestd's is checked against; empty: the system's", {}),
+    "slurm.client_certificate_file": ("certificate that we show to slurmrestd, where it asks for one", {}),
+    "slurm.client_key_file": ("private key of that certificate, mode 0600", {}),
+    "slurm.api_version": ("slurmrestd's API version, such as v0.0.42; empty: the newest", {"pattern": _API_VERSION}),
+    "slurm.timeout_s": ("seconds that all requests of one pass to slurmrestd may take together", _TIMEOUT),
+    "slurm.prolog_timeout_s": ("the same in a prolog, which keeps a job waiting", _TIMEOUT),
+    "slurm.metrics_url": ("slurmctld's own metrics (25.11 and newer), such as http://ctl:6817", {"pattern": _HTTP_URL}),
+    "slurm.jitter_s": ("seconds over which nodes spread their drains, at most a fifth of their time", _SPREAD),
+    "guard.share": ("share of all nodes, and of each partition, that may be out of service", _FRACTION),
+    "guard.nodes": ("nodes that may be out of service however few there are", _COUNT),
+    "guard.drains": ("drains in a window of time", _COUNT),
+    "guard.window_s": ("seconds of that window", {"ge": 1, "le": 86400}),
+    "guard.same_check_nodes": ("nodes drained for one check in that window: more is a fault of the check", _COUNT),
+    "controller.url": ("drain controller that writes for this node; empty: it writes itself", {"pattern": _HTTP_URL}),
+    "controller.ca_file": ("certificates that the controller's is checked against; empty: the system's", {}),
+    "controller.credential_file": ("file with what lets this node speak for itself, mode 0600", {}),
+    "controller.listen": ("address:port that the controller listens on", {}),
+    "controller.certificate_file": ("the controller's certificate", {}),
+    "controller.key_file": ("private key of that certificate, mode 0600", {}),
+    "controller.secret_file": ("secret that the nodes' credentials are made from, mode 0600", {}),
+    "controller.batch_s": ("seconds that the controller gathers wishes before it writes", {"ge": 0, "le": 60}),
+}
+_TABLES = {
+    "slurm": "where slurmrestd is, and who we are there",
+    "guard": "how many nodes may be taken out of service",
+    "controller": "the drain controller: where it is, and how it runs",
 }
 _NUMBERS = (int, float, int | None, float | None)
 
@@ -84,11 +117,14 @@ def policy_model(specs: Specs) -> type[BaseModel]:
         "match": _table("match", match, "which nodes are of this class: all keys must match; none: every node"),
         **both,
     }
-    slurm = {name: _of_contract(name, SlurmSettings) for name in SlurmSettings._fields}
+    tables = {
+        table: _table(table, {key: _of_contract(key, kind, f"{table}.") for key in kind._fields}, _TABLES[table])
+        for table, kind in TABLES.items()
+    }
     top = {
         "budget_s": _of_contract("budget_s", Settings),
         "deadline_s": _of_contract("deadline_s", Settings),
-        "slurm": _table("slurm", slurm, "where slurmrestd is, and who we are there"),
+        **tables,
         **both,
         "class": Key(list[_model("class", node_class)], "list of tables", "classes of nodes"),  # type: ignore[misc]
     }
@@ -132,9 +168,9 @@ def _of_parameter(parameter: Parameter) -> Key:
     return Key(parameter.annotation, parameter.type_name, parameter.description, default, limits=limits)
 
 
-def _of_contract(name: str, settings: Any) -> Key:
+def _of_contract(name: str, settings: Any, prefix: str = "") -> Key:
     """Return a key of settings.py."""
-    description, limits = _MEANING[name]
+    description, limits = _MEANING[prefix + name]
     default = settings._field_defaults[name]
     parameter = Parameter(name, typing.get_type_hints(settings)[name], description, default, is_required=False)
     return _of_parameter(parameter)._replace(limits=limits)

@@ -12,7 +12,7 @@ from nodeproof.check import CheckSpec
 from nodeproof.errors import PolicyError, PolicyErrors
 from nodeproof.policy.hosts import is_among
 from nodeproof.policy.load import Source, load
-from nodeproof.policy.settings import CHECK_KEYS, CheckSettings, Path, Settings, SlurmSettings
+from nodeproof.policy.settings import CHECK_KEYS, TABLES, CheckSettings, Path, Settings
 from nodeproof.probes.identity import Identity
 
 Specs = Mapping[str, CheckSpec]
@@ -59,11 +59,10 @@ def _layers(source: Source, data: dict[str, Any], specs: Specs, node_name: str) 
 def _values(source: Source, path: Path, table: dict[str, Any], specs: Specs) -> dict[str, list[Any]]:
     """Return each effective key of a layer with its value and origin, claims as parameters of their checks."""
     values: dict[str, list[Any]] = {}
-    for key in _TOP:
-        if key in table:
-            values[key] = [table[key], source.at((*path, key))]
-    for key, value in table.get("slurm", {}).items():
-        values[f"slurm.{key}"] = [value, source.at((*path, "slurm", key))]
+    plain: dict[tuple[str, ...], Any] = {(key,): table[key] for key in _TOP if key in table}
+    plain |= {(name, key): value for name in TABLES for key, value in table.get(name, {}).items()}
+    for keys, value in plain.items():
+        values[".".join(keys)] = [value, source.at((*path, *keys))]
     for subject, value in table.get("claims", {}).items():
         for spec in specs.values():
             if spec.subject == subject and "claimed" in spec.parameters:
@@ -91,11 +90,15 @@ def bind(plan: Plan, identity: Identity) -> Settings:
             classes += [layer["class"]] if layer["class"] is not None else []
     return Settings(
         **{key: values[key][0] for key in _TOP if key in values},
-        slurm=SlurmSettings(**{k: values[f"slurm.{k}"][0] for k in SlurmSettings._fields if f"slurm.{k}" in values}),
+        **{name: _table(name, kind, values) for name, kind in TABLES.items()},
         classes=tuple(dict.fromkeys(classes)),
         checks=_checks(values),
         origin={key: origin for key, (_, origin) in values.items() if not key.startswith("check.")},
     )
+
+
+def _table(name: str, kind: Any, values: Mapping[str, Sequence[Any]]) -> Any:
+    return kind(**{key: values[f"{name}.{key}"][0] for key in kind._fields if f"{name}.{key}" in values})
 
 
 def has_host_sets(plan: Plan) -> bool:

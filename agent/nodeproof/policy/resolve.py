@@ -86,10 +86,10 @@ def check_policy(directory: str, specs: Specs) -> Plan:
     if not os.path.isdir(directory):
         raise PolicyError(directory, "", "expected a directory of policy files")
     plan = compile_plan(policy_files(directory), specs, "")
-    if not any("slurm.url" in layer["values"] for layer in plan["layers"]):
+    if not any({"slurm.url", "controller.url"} & set(layer["values"]) for layer in plan["layers"]):
         for values, key, value in entries(plan):
             if (key, value) == ("mode", "enforce"):
-                raise PolicyError(values[key][1], key, "enforce needs slurm.url, which no file sets")
+                raise PolicyError(values[key][1], key, "enforce needs slurm.url or controller.url, which no file sets")
     return plan
 
 

@@ -32,9 +32,11 @@ CHECK_KEYS = ("on_fail", "after", "clear_after", "if_absent")
 
 
 class SlurmSettings(NamedTuple):
-    """Where slurmrestd is and who we are there. No `url`: this node cannot act.
+    """Where slurmrestd is and who we are there. No `url`, and no controller's: this node cannot act.
 
     `url` is `http://host:port`, `https://host:port` or `unix:/path`. `node_name` empty: the short host name.
+    `timeout_s` is all the time for Slurm in one pass, `prolog_timeout_s` the same in a prolog. Nodes that
+    write by themselves wait up to `jitter_s` first, and at most a fifth of that time.
     """
 
     url: str = ""
@@ -42,7 +44,44 @@ class SlurmSettings(NamedTuple):
     user_name: str = "root"
     node_name: str = ""
     ca_file: str = ""
+    client_certificate_file: str = ""
+    client_key_file: str = ""
+    api_version: str = ""
     timeout_s: float = 20.0
+    prolog_timeout_s: float = 5.0
+    metrics_url: str = ""
+    jitter_s: float = 4.0
+
+
+class GuardSettings(NamedTuple):
+    """How many nodes nodeproof may take out of service (`nodeproof.slurm.guard`).
+
+    A drain must leave at most `share` of all nodes out of service, and of each of the node's partitions
+    too, but `nodes` of them always may be; in `window_s` seconds at most `drains` nodes are drained, and
+    at most `same_check_nodes` for the same check.
+    """
+
+    share: float = 0.05
+    nodes: int = 2
+    drains: int = 10
+    window_s: float = 600.0
+    same_check_nodes: int = 5
+
+
+class ControllerSettings(NamedTuple):
+    """The drain controller: `url`, `ca_file` and `credential_file` on a node, the rest where it runs.
+
+    No `url`: each node writes by itself. `batch_s` is how long it gathers wishes before it carries them out.
+    """
+
+    url: str = ""
+    ca_file: str = ""
+    credential_file: str = ""
+    listen: str = "127.0.0.1:6890"
+    certificate_file: str = ""
+    key_file: str = ""
+    secret_file: str = ""
+    batch_s: float = 0.3
 
 
 class Settings(NamedTuple):
@@ -56,6 +95,8 @@ class Settings(NamedTuple):
     budget_s: float = 30.0
     deadline_s: float = 5.0
     slurm: SlurmSettings = SlurmSettings()
+    guard: GuardSettings = GuardSettings()
+    controller: ControllerSettings = ControllerSettings()
     classes: tuple[str, ...] = ()
     checks: Mapping[str, CheckSettings] = {}
     origin: Mapping[str, str] = {}
@@ -66,3 +107,10 @@ class Settings(NamedTuple):
 
 
 _DEFAULT = CheckSettings()
+
+#: The tables of a policy file that stand for one field of `Settings` each.
+TABLES: Mapping[str, type[SlurmSettings] | type[GuardSettings] | type[ControllerSettings]] = {
+    "slurm": SlurmSettings,
+    "guard": GuardSettings,
+    "controller": ControllerSettings,
+}

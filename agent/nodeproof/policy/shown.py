@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nodeproof.check import CheckSpec
-from nodeproof.policy.settings import CHECK_KEYS, CheckSettings, Settings, SlurmSettings
+from nodeproof.policy.settings import CHECK_KEYS, TABLES, CheckSettings, Settings
 from nodeproof.policy.spell import spelt, spelt_key
 from nodeproof.probes.identity import Identity
 from nodeproof.verdict import harmless
@@ -44,10 +44,11 @@ def _top(settings: Settings) -> Iterator[str]:
     yield ""
     for key in _TOP:
         yield _line(key, getattr(settings, key), settings.origin.get(key))
-    if slurm := [key for key in SlurmSettings._fields if f"slurm.{key}" in settings.origin]:
-        yield from ("", "[slurm]")
-        for key in slurm:
-            yield _line(key, getattr(settings.slurm, key), settings.origin[f"slurm.{key}"])
+    for table, kind in TABLES.items():
+        if keys := [key for key in kind._fields if f"{table}.{key}" in settings.origin]:
+            yield from ("", f"[{table}]")
+            for key in keys:
+                yield _line(key, getattr(getattr(settings, table), key), settings.origin[f"{table}.{key}"])
 
 
 def _claims(settings: Settings, specs: Specs) -> Iterator[str]:
@@ -101,12 +102,14 @@ def document(settings: Settings, identity: Identity, specs: Specs) -> dict[str, 
         "gpu_models": list(identity.gpu_models),
         "classes": list(settings.classes),
         **{key: _entry(getattr(settings, key), settings.origin.get(key)) for key in _TOP},
-        "slurm": {
-            key: _entry(getattr(settings.slurm, key), settings.origin.get(f"slurm.{key}"))
-            for key in SlurmSettings._fields
-        },
+        **{table: _table_document(settings, table) for table in TABLES},
         "checks": {spec.id: _check_document(spec, settings.of(spec.id)) for spec in specs.values()},
     }
+
+
+def _table_document(settings: Settings, table: str) -> dict[str, Any]:
+    values = getattr(settings, table)._asdict()
+    return {key: _entry(value, settings.origin.get(f"{table}.{key}")) for key, value in values.items()}
 
 
 def _check_document(spec: CheckSpec, check: CheckSettings) -> dict[str, Any]:

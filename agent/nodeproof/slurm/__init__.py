@@ -1,27 +1,37 @@
-"""The only module that talks to slurmrestd."""
+"""The only module that talks to slurmrestd.
 
-from nodeproof.slurm.actions import (
+What speaks HTTP is imported when it is used: a healthy node, which has nothing to ask, does not pay for it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from nodeproof.slurm.node import Node
+from nodeproof.slurm.outcome import (
+    Denied,
     Drained,
     Foreign,
     Free,
+    HeldBack,
     LostRace,
     NotReady,
     Outcome,
-    Record,
     Resumed,
     Standing,
-    drain,
-    look,
-    resume,
+    Unsure,
 )
-from nodeproof.slurm.node import Node
-from nodeproof.slurm.rest import Client
+from nodeproof.slurm.wish import Record, Wish
+
+if TYPE_CHECKING:
+    from nodeproof.slurm.carry import carry_out
+    from nodeproof.slurm.rest import Client
 
 __all__ = [
     "Client",
+    "Denied",
     "Drained",
     "Foreign",
     "Free",
+    "HeldBack",
     "LostRace",
     "Node",
     "NotReady",
@@ -29,7 +39,19 @@ __all__ = [
     "Record",
     "Resumed",
     "Standing",
-    "drain",
-    "look",
-    "resume",
+    "Unsure",
+    "Wish",
+    "carry_out",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Client":
+        from nodeproof.slurm.rest import Client
+
+        return Client
+    if name == "carry_out":
+        from nodeproof.slurm.carry import carry_out
+
+        return carry_out
+    raise AttributeError(name)

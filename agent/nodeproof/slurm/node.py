@@ -16,6 +16,7 @@ class Node(NamedTuple):
     reason_user: str
     reason_changed_at: int
     extra: str
+    partitions: tuple[str, ...] = ()
 
     @property
     def is_drained(self) -> bool:
@@ -40,6 +41,7 @@ def node_of(entry: Any) -> Node:
             reason_user=str(entry.get("reason_set_by_user", "")),
             reason_changed_at=number(entry.get("reason_changed_at", 0)),
             extra=str(entry.get("extra", "")),
+            partitions=tuple(map(str, entry.get("partitions", ()))),
         )
     except (AttributeError, KeyError, OverflowError, TypeError) as error:
         raise ValueError(f"not a node: {type(error).__name__}: {error}") from error

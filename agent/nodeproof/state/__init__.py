@@ -1,6 +1,7 @@
 """What must survive from one pass to the next."""
 
-from nodeproof.state.model import DrainRecord, State
-from nodeproof.state.store import Store, default_directory
+from nodeproof.files import state_directory as default_directory
+from nodeproof.state.model import Held, LeftAlone, State
+from nodeproof.state.store import Store
 
-__all__ = ["DrainRecord", "State", "Store", "default_directory"]
+__all__ = ["Held", "LeftAlone", "State", "Store", "default_directory"]

@@ -4,36 +4,61 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-SCHEMA = "nodeproof.state/1"
+from nodeproof.slurm import wish
+from nodeproof.slurm.wish import Record, Wish
+
+SCHEMA = "nodeproof.state/2"
+
+#: What nodeproof 0.1 left behind: no wishes yet, else the same.
+OLD_SCHEMA = "nodeproof.state/1"
 
 
-class DrainRecord(NamedTuple):
-    """A drain of ours. Written before Slurm is asked, so that a lost answer loses no drain.
+class LeftAlone(NamedTuple):
+    """Somebody else has the node out of service, and these checks of ours would. `is_noted`: that stands in `extra`."""
 
-    `reason_changed_at` (seconds since the epoch) and `user` are what Slurm said it stored; None and
-    empty until it was seen there.
+    checks: tuple[str, ...]
+    is_noted: bool
+
+
+class Held(NamedTuple):
+    """The guard let a drain not through, why, and until when (seconds since the epoch) it is not asked again.
+
+    `text` is that of the drain: another fault is asked for at once.
     """
 
-    id: str
-    reason: str
-    checks: tuple[str, ...]
-    reason_changed_at: int | None = None
-    user: str = ""
+    until: int
+    why: str
+    text: str
 
 
 class State(NamedTuple):
-    """Failing and passing passes in a row by check, and our drain, if there is one."""
+    """What must survive a pass.
+
+    Failing and passing passes in a row by check; our drain, if there is one; a drain that was decided and is
+    not carried out yet; what is known of a node that is not in service, or must stay there, by no doing of ours;
+    and when our prolog failed last (seconds since the epoch).
+    """
 
     streaks: Mapping[str, tuple[int, int]] = {}
-    drain: DrainRecord | None = None
+    drain: Record | None = None
+    wanted: Wish | None = None
+    left_alone: LeftAlone | None = None
+    held: Held | None = None
+    prolog_failed_at: int | None = None
 
 
 def to_json(state: State) -> str:
     """Return the text of a state file."""
-    made: dict[str, Any] = {"schema": SCHEMA, "streaks": {k: list(v) for k, v in sorted(state.streaks.items())}}
-    if state.drain is not None:
-        made["drain"] = state.drain._asdict()
-    return json.dumps(made, indent=1) + "\n"
+    made: dict[str, Any] = {
+        "schema": SCHEMA,
+        "streaks": {check_id: list(pair) for check_id, pair in sorted(state.streaks.items())},
+        "drain": state.drain and state.drain._asdict(),
+        "wanted": state.wanted and wish.to_json(state.wanted),
+        "left_alone": state.left_alone and state.left_alone._asdict(),
+        "held": state.held and state.held._asdict(),
+        "prolog_failed_at": state.prolog_failed_at,
+    }
+    return json.dumps({key: value for key, value in made.items() if value is not None}, indent=1) + "\n"
 
 
 def from_json(text: bytes) -> State:
@@ -42,10 +67,17 @@ def from_json(text: bytes) -> State:
         read = json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if not isinstance(read, dict) or read.get("schema") != SCHEMA or not isinstance(read.get("streaks"), dict):
+    is_ours = isinstance(read, dict) and read.get("schema") in {SCHEMA, OLD_SCHEMA}
+    if not is_ours or not isinstance(read.get("streaks"), dict):
         raise ValueError(f"expected schema {SCHEMA}")
-    streaks = {check_id: _streak(pair) for check_id, pair in read["streaks"].items()}
-    return State(streaks, _drain(read["drain"]) if "drain" in read else None)
+    return State(
+        streaks={check_id: _streak(pair) for check_id, pair in read["streaks"].items()},
+        drain=wish.record_from_json(read["drain"]) if "drain" in read else None,
+        wanted=wish.from_json(read["wanted"]) if "wanted" in read else None,
+        left_alone=_left_alone(read["left_alone"]) if "left_alone" in read else None,
+        held=_held(read["held"]) if "held" in read else None,
+        prolog_failed_at=_number(read["prolog_failed_at"]) if "prolog_failed_at" in read else None,
+    )
 
 
 def _streak(pair: object) -> tuple[int, int]:
@@ -54,12 +86,22 @@ def _streak(pair: object) -> tuple[int, int]:
     raise ValueError(f"not a pair of counts: {pair!r:.80}")
 
 
-def _drain(read: object) -> DrainRecord:
-    if not isinstance(read, dict) or set(read) != set(DrainRecord._fields):
-        raise ValueError("not a drain record")
-    texts, checks, changed = [read["id"], read["reason"], read["user"]], read["checks"], read["reason_changed_at"]
-    if not isinstance(checks, list) or not all(isinstance(t, str) for t in texts + checks):
-        raise ValueError("not a drain record")
-    if changed is not None and type(changed) is not int:
-        raise ValueError("reason_changed_at is not a number")
-    return DrainRecord(read["id"], read["reason"], tuple(checks), changed, read["user"])
+def _left_alone(read: object) -> LeftAlone:
+    checks = read.get("checks") if isinstance(read, dict) else None
+    if not isinstance(read, dict) or not isinstance(checks, list) or not all(isinstance(c, str) for c in checks):
+        raise ValueError("left_alone names no checks")
+    if type(read.get("is_noted")) is not bool:
+        raise ValueError("left_alone does not say whether it is noted")
+    return LeftAlone(tuple(checks), read["is_noted"])
+
+
+def _held(read: object) -> Held:
+    if not isinstance(read, dict) or not all(isinstance(read.get(key), str) for key in ("why", "text")):
+        raise ValueError("held does not say what and why")
+    return Held(_number(read.get("until")), read["why"], read["text"])
+
+
+def _number(read: object) -> int:
+    if type(read) is not int or read < 0:
+        raise ValueError(f"not a time: {read!r:.80}")
+    return read

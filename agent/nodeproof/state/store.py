@@ -1,6 +1,6 @@
 """One small file that is replaced as a whole, and a lock around it. Never raises for a bad disk: it warns.
 
-Deliberately not here: what follows when nothing can be remembered (`nodeproof.cli.act`).
+Deliberately not here: what follows when nothing can be remembered (`nodeproof.act`).
 """
 
 import contextlib
@@ -8,21 +8,18 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 
+from nodeproof.files import state_directory
 from nodeproof.state.model import State, from_json, to_json
 
 FILE, LOCK, SET_ASIDE = "state.json", "lock", "state.json.bad"
 
+#: How often a lock that another run holds is tried again.
+_TRY_AGAIN_S = 0.02
+
 MAX_FILE_BYTES = 1 << 20
-
-
-def default_directory() -> str:
-    """Return where state lives when nobody says otherwise."""
-    if os.geteuid() == 0:
-        return "/var/lib/nodeproof"
-    base = os.environ.get("XDG_STATE_HOME", "")
-    return os.path.join(base if os.path.isabs(base) else os.path.expanduser("~/.local/state"), "nodeproof")
 
 
 class Store:
@@ -33,19 +30,24 @@ class Store:
     """
 
     def __init__(self, directory: str = "") -> None:
-        self.directory = directory or default_directory()
+        self.directory = directory or state_directory()
         self.warnings: list[str] = []
         self._fd: int | None = None
         self._is_unread = False
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[bool]:
-        """Hold the state for a `with` block. Gives False at once when another run holds it."""
+    def locked(self, wait_s: float = 0.0) -> Iterator[bool]:
+        """Hold the state for a `with` block. Gives False when another run still holds it after `wait_s`."""
         with contextlib.ExitStack() as stack:
             self._fd = self._open_directory()
             if self._fd is not None:
                 stack.callback(os.close, self._fd)
-            yield self._fd is None or self._lock(self._fd, stack)
+            yield self._fd is None or self._lock(self._fd, stack, time.monotonic() + wait_s)
+
+    @property
+    def kept_in(self) -> str:
+        """The directory while it is held and fit to keep things in, else ""."""
+        return "" if self._fd is None else self.directory
 
     def load(self) -> State:
         """Return what was saved; nothing, with a warning, where that cannot be read or trusted."""
@@ -90,19 +92,24 @@ class Store:
         self._warn(f"cannot keep state in {self.directory}: others may write there (expected an own directory, 0700)")
         return None
 
-    def _lock(self, fd: int, stack: contextlib.ExitStack) -> bool:
+    def _lock(self, fd: int, stack: contextlib.ExitStack, until_s: float) -> bool:
         try:
             lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=fd)
             stack.callback(os.close, lock)
         except OSError:
             lock = fd  # a read-only disk: the directory itself can be locked
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            self._warn(f"cannot lock {self._path(LOCK)}: {error.strerror}")
-        return True
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until_s:
+                    return False
+                time.sleep(_TRY_AGAIN_S)
+            except OSError as error:
+                self._warn(f"cannot lock {self._path(LOCK)}: {error.strerror}")
+                return True
+            else:
+                return True
 
     def _read(self, fd: int) -> bytes:
         try:
