@@ -1,0 +1,273 @@
+"""The drain controller on a real Slurm: what nodes do by themselves in `test_drain`, and a thousand nodes at once."""
+
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from controlled import Controller, Site, controlling, private
+from lab_bench import Bench
+from labs import test_drain, test_outage
+from many_nodes import Asked, ask_at_once
+from mini_slurm import Slurm
+from nodeproof.controller.client import send
+from nodeproof.errors import PolicyError
+from nodeproof.slurm import Denied, Drained, HeldBack, Record, Standing, Unsure, Wish
+
+pytestmark = pytest.mark.slurm
+
+#: Scenarios in which it matters that the node writes by itself.
+NOT_HERE = {
+    "test_a_batch_with_an_unknown_name_drains_the_others",
+    "test_a_node_name_that_slurm_does_not_know_is_told",
+    "test_a_unix_socket_needs_no_token",
+    "test_the_guard_counts_what_others_took_out_of_service",
+}
+
+# All the others are run here as well, with the bench of this module.
+globals().update({n: t for n, t in vars(test_drain).items() if n.startswith("test_") and n not in NOT_HERE})
+test_slurmctld_down = test_outage.test_a_slurmctld_that_is_down_is_told_and_a_later_run_reconciles
+
+
+class ControlledBench(Bench):
+    """Node n1 as in `test_drain`, without a token: it asks a controller."""
+
+    def __init__(self, slurm: Slurm, controller: Controller, directory: Path) -> None:
+        self.controller = controller
+        super().__init__(slurm, directory)
+
+    def set(self, *, mode: str, url: str = "", token_file: str | None = None, more: str = "") -> None:
+        node = self.controller.node("n1")
+        (self.policy / "10-lab.toml").write_text(
+            f"""
+            mode = "{mode}"
+            [slurm]
+            node_name = "n1"
+            {more}
+            [controller]
+            url = "{node.url}"
+            ca_file = "{node.ca_file}"
+            credential_file = "{node.credential_file}"
+            [claims.fs]
+            "{self.mount}" = "tmpfs"
+            [check.fs.mounted]
+            clear_after = 2
+            """
+        )
+
+
+def site_of(slurm: Slurm, directory: Path, more: str = "", user: str = "slurm") -> Site:
+    token = private(directory / "token", slurm.token(user).encode())
+    made = Site(directory, slurm.url, token_file=str(token), user_name=user)
+    made.slurm["timeout_s"] = 2  # as long as a node of these tests waits for slurmctld
+    made.write(more)
+    return made
+
+
+@pytest.fixture(scope="module")
+def controller(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
+    with controlling(site_of(slurm, tmp_path_factory.mktemp("controller"))) as started:
+        yield started
+
+
+@pytest.fixture
+def bench(slurm: Slurm, n1: str, controller: Controller, tmp_path: Path) -> Iterator[Bench]:
+    made = ControlledBench(slurm, controller, tmp_path)
+    yield made
+    made.break_it()
+
+
+def drain(node: str, text: str = "fs.mounted: /scratch is not mounted") -> Wish:
+    return Wish(node, "drain", "00c0ffee", text, (text.partition(":")[0],), decided_at=int(time.time()))
+
+
+# One node
+
+
+def test_a_node_cannot_drain_another(controller: Controller, slurm: Slurm, n1: str) -> None:
+    before = slurm.node(n1)["state"]
+
+    with pytest.raises(PolicyError, match="it is the credential of n2, which cannot speak for n1"):
+        send(drain(n1), controller.node(n1, controller.site.credential("n2")), 10)
+
+    assert slurm.node(n1)["state"] == before
+
+
+def test_a_batch_with_an_unknown_name_drains_the_others(controller: Controller, slurm: Slurm, n1: str) -> None:
+    slurm.free("n2")
+
+    asked = ask_at_once(controller, [drain("n2"), drain("nope"), drain(n1)], limit_s=10, processes=1)
+
+    assert {name: type(outcome) for name, outcome in asked.outcomes.items()} == {
+        "n1": Drained,
+        "n2": Drained,
+        "nope": Denied,
+    }
+    slurm.free("n2")
+
+
+def test_a_slurmrestd_that_is_down_is_told(controller: Controller, slurm: Slurm, n1: str) -> None:
+    with slurm.stopped("slurmrestd-tcp"):
+        outcome = send(drain(n1), controller.node(n1), 10)
+    assert isinstance(outcome, Unsure)
+    assert "no answer from slurmrestd at" in outcome.words
+
+    assert isinstance(send(drain(n1), controller.node(n1), 10), Drained)
+
+
+def test_a_token_without_rights_is_told_to_the_nodes(slurm: Slurm, n1: str, tmp_path: Path) -> None:
+    with controlling(site_of(slurm, tmp_path, user="alice")) as controller:
+        outcome = send(drain(n1), controller.node(n1), 10)
+
+    assert isinstance(outcome, Denied)
+    assert "Invalid user id" in outcome.words
+
+
+def test_a_token_that_is_renewed_is_read_again(slurm: Slurm, n1: str, tmp_path: Path) -> None:
+    site = site_of(slurm, tmp_path)
+    good = Path(str(site.slurm["token_file"])).read_bytes()
+    private(tmp_path / "token", good[:-8] + b"AAAAAAAA")
+    with controlling(site) as controller:
+        assert isinstance(send(drain(n1), controller.node(n1), 10), Denied)
+        private(tmp_path / "token", good)
+        assert isinstance(send(drain(n1), controller.node(n1), 10), Drained)
+    assert good.decode() not in controller.log
+
+
+def test_a_controller_that_is_killed_in_the_middle_of_a_drain_loses_nothing(slurm: Slurm, n1: str, tmp_path: Path) -> None:
+    site = site_of(slurm, tmp_path)
+    writes = slurm.writes()
+    with controlling(site) as controller:
+        send(Wish(n1, "look"), controller.node(n1), 10)
+        with slurm.hung("slurmctld"):
+            outcome = send(drain(n1), controller.node(n1), 1)
+            controller.end(signal.SIGKILL)
+    assert isinstance(outcome, Unsure)
+
+    with controlling(site) as controller:
+        wish = drain(n1)
+        again = send(wish._replace(record=Record(wish.id, wish.reason, wish.checks)), controller.node(n1), 10)
+    assert isinstance(again, Drained | Standing)
+    assert slurm.node(n1)["reason"] == wish.reason
+    assert slurm.writes() == writes + 1
+
+
+# A thousand nodes
+
+
+ROOMY = "[guard]\nshare = 1.0\ndrains = 100000\nsame_check_nodes = 100000\n"
+
+NAMES = [f"sim{k}" for k in range(1, 1001)]
+
+
+@pytest.fixture
+def idle(big_slurm: Slurm) -> Slurm:
+    put_back(big_slurm)
+    return big_slurm
+
+
+def put_back(slurm: Slurm) -> None:
+    """Put all simulated nodes back into service, with no reason."""
+    for change in (["state=down", "reason=x"], ["state=resume"], ["reason="]):
+        slurm.exec("scontrol", "update", "nodename=sim[1-1000]", *change)
+
+
+class Pings:
+    """How long slurmctld takes to answer a ping through slurmrestd, ten times a second."""
+
+    def __init__(self, slurm: Slurm) -> None:
+        headers = {"X-SLURM-USER-NAME": "slurm", "X-SLURM-USER-TOKEN": slurm.token("slurm")}
+        self._http = httpx.Client(base_url=slurm.url, headers=headers, timeout=60, verify=False)
+
+    def once_s(self) -> float:
+        started_s = time.monotonic()
+        body = self._http.get("/slurm/v0.0.42/ping/").json()
+        assert body["pings"][0]["responding"] is not False
+        return time.monotonic() - started_s
+
+    def close(self) -> None:
+        self._http.close()
+
+    @contextmanager
+    def measured(self) -> Iterator[list[float]]:
+        """Ping during a `with` block. Gives what it took each time, in seconds."""
+        took_s, ended = list[float](), threading.Event()
+
+        def ping() -> None:
+            while not ended.wait(0.1):
+                took_s.append(self.once_s())
+
+        thread = threading.Thread(target=ping)
+        thread.start()
+        try:
+            yield took_s
+        finally:
+            ended.set()
+            thread.join()
+
+
+def requests_of(controller: Controller) -> int:
+    """Return how many requests to slurmrestd the controller told of."""
+    lines = [line for line in controller.lines if " requests in " in line or " request in " in line]
+    return sum(int(line.rpartition("; ")[2].split()[0]) for line in lines)
+
+
+def ask_and_measure(slurm: Slurm, controller: Controller, wishes: list[Wish], what: str) -> Asked:
+    pings = Pings(slurm)
+    before_s = [pings.once_s() for _ in range(20)]
+    with pings.measured() as during_s:
+        asked = ask_at_once(controller, wishes, limit_s=20)
+    pings.close()
+    print(
+        f"\n{slurm.release}, {what}: {asked}; {requests_of(controller)} requests to slurmrestd; "
+        f"slurmctld's ping {statistics.median(before_s) * 1e3:.1f} ms before, "
+        f"{statistics.median(during_s) * 1e3:.1f} ms during, {max(during_s) * 1e3:.1f} ms at most; "
+        f"the controller has {controller.rss_bytes() / 1e6:.0f} MB, and said: {controller.lines[-1]}"
+    )
+    return asked
+
+
+def drained_in(slurm: Slurm) -> int:
+    return int(slurm.exec("sinfo", "-h", "-t", "drain", "-o", "%D").strip() or "0")
+
+
+def test_of_a_thousand_nodes_with_one_fault_none_is_drained(idle: Slurm, tmp_path: Path) -> None:
+    with controlling(site_of(idle, tmp_path)) as controller:
+        asked = ask_and_measure(idle, controller, [drain(n) for n in NAMES], "one fault")
+
+    assert asked.kinds == {"HeldBack": 1000}
+    assert drained_in(idle) == 0
+    whys = {outcome.why for outcome in asked.outcomes.values() if isinstance(outcome, HeldBack)}
+    assert all("a fault of the check or the fabric" in why for why in whys)
+
+
+@pytest.mark.parametrize(("more", "most"), [("", 10), ("[guard]\ndrains = 1000\n", 50)], ids=["rate", "share"])
+def test_of_a_thousand_nodes_with_faults_of_their_own_the_budget_is_drained(
+    idle: Slurm, tmp_path: Path, more: str, most: int
+) -> None:
+    wishes = [drain(name, f"x.c{k % 300}: broken") for k, name in enumerate(NAMES)]
+    with controlling(site_of(idle, tmp_path, more)) as controller:
+        asked = ask_and_measure(idle, controller, wishes, "faults of their own")
+
+    assert asked.kinds == {"Drained": most, "HeldBack": 1000 - most}
+    assert drained_in(idle) == most
+
+
+def test_a_thousand_nodes_with_one_reason_are_few_requests_and_few_seconds(idle: Slurm, tmp_path: Path) -> None:
+    """Most of the time goes to the nodes themselves, all on this machine: where others use it too, the best of three."""
+    site, took_s = site_of(idle, tmp_path, ROOMY), list[float]()
+    while len(took_s) < 3 and min(took_s, default=6) > 5:
+        put_back(idle)
+        with controlling(site) as controller:
+            asked = ask_and_measure(idle, controller, [drain(n) for n in NAMES], "guard wide open")
+        assert asked.kinds == {"Drained": 1000}
+        assert drained_in(idle) == 1000
+        assert requests_of(controller) <= 10
+        took_s.append(asked.took_s)
+    assert min(took_s) <= 5
