@@ -1,7 +1,8 @@
 """Where a process begins: `nodeproof` and `python -I -m nodeproof`.
 
 Whatever goes wrong, the exit code is never 1 unless a report says that the node failed: an import error,
-a full disk or a closed standard stream is *could not tell*.
+a full disk or a closed standard stream is *could not tell*. In a hook of Slurm that is 0, for any other code of a
+prolog drains the node.
 """
 
 import gc
@@ -16,15 +17,14 @@ EXIT_TERMINATED = 143
 
 def main() -> None:
     """Run the command line and end the process."""
-    code = EXIT_UNKNOWN
+    is_hook = sys.argv[1:2] == ["hook"]
+    code = 0 if is_hook else EXIT_UNKNOWN
     gc.disable()  # a process of a fraction of a second; a collection in a worker would copy the whole heap
     try:
         _open_standard_streams()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, _terminate)
-        from nodeproof.cli import run
-
-        code = run()
+        code = _hook() if is_hook else _command()
     except _Terminated:
         code = EXIT_TERMINATED
     except KeyboardInterrupt:
@@ -34,6 +34,22 @@ def main() -> None:
     finally:
         # all is written and closed; taking the interpreter apart would cost the prolog 10 ms
         os._exit(code)
+
+
+def _command() -> int:
+    from nodeproof.cli import run
+
+    return run()
+
+
+def _hook() -> int:
+    """Run a hook, without the imports of the command line where it needs none: overlapping runs only leave."""
+    from nodeproof import hooks
+
+    if len(sys.argv) == 3 and sys.argv[2] in hooks.KINDS:
+        return hooks.run(sys.argv[2])
+    code = _command()
+    return 0 if code == hooks.EXIT_USAGE else code  # a misspelt line in slurm.conf must drain no cluster either
 
 
 class _Terminated(BaseException):

@@ -15,7 +15,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from nodeproof.errors import PolicyError
 from nodeproof.probes import FACTS
@@ -28,6 +28,9 @@ BUILT_IN = ("nodeproof_checks", "nodeproof_bench.checks")
 
 #: Tags that profiles select by; `bench` marks checks of saved measurements, never in the default set.
 TAGS = frozenset({"prolog", "healthcheck", "boot", "bench"})
+
+#: What a check does to a job beside it: nothing, since it only reads; a little; or so much that either would suffer.
+Interference = Literal["passive", "light", "exclusive"]
 
 
 class Parameter(NamedTuple):
@@ -56,6 +59,7 @@ class CheckSpec(NamedTuple):
     remedy: str
     learn: Callable[..., Mapping[str, object]] | None
     beta: bool
+    interference: Interference = "passive"
 
     @property
     def subject(self) -> str:
@@ -92,31 +96,34 @@ _BROKEN: dict[str, str] = {}
 _Check = TypeVar("_Check", bound=Callable[..., Verdict])
 
 
-def check(
+def check(  # noqa: PLR0913  # one parameter for each thing that a check declares
     id: str,  # noqa: A002  # the word of the field, and callers pass it by position
     *,
     remedy: str,
     tags: str = "healthcheck boot",
     learn: Callable[..., Mapping[str, object]] | None = None,
     beta: bool = False,
+    interference: Interference = "passive",
 ) -> Callable[[_Check], _Check]:
     """Declare a check.
 
     `id` is `subject.condition` and permanent. `remedy` says what an operator does about a failure;
     `{parameter}` in it is replaced. `learn` takes the same facts and returns the parameter values
     that describe this node (never transient state). A `beta` check reports but cannot drain.
-    Raises ValueError on a duplicate id or an unknown tag: a mistake of the programmer.
+    Slurm's hooks run none but `passive` checks beside a job.
+    Raises ValueError on a duplicate id or an unknown word: a mistake of the programmer.
     """
 
     def register(function: _Check) -> _Check:
-        unknown = set(tags.split()) - TAGS
+        unknown = (set(tags.split()) - TAGS) | ({interference} - set(get_args(Interference)))
         if unknown or id.count(".") != 1:
-            raise ValueError(f"check {id}: bad id or unknown tags {sorted(unknown)}")
+            raise ValueError(f"check {id}: bad id or unknown words {sorted(unknown)}")
         known = _REGISTRY.get(id)
         if known is not None and known.function.__module__ != function.__module__:
             raise ValueError(f"check {id} is declared twice: {known.function.__module__} and {function.__module__}")
         facts, parameters = _signature(function)
-        _REGISTRY[id] = CheckSpec(id, function, facts, parameters, frozenset(tags.split()), remedy, learn, beta)
+        words = frozenset(tags.split())
+        _REGISTRY[id] = CheckSpec(id, function, facts, parameters, words, remedy, learn, beta, interference)
         return function
 
     return register

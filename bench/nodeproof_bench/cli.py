@@ -16,13 +16,15 @@ import click
 from nodeproof.check import refuse_foreign
 from nodeproof.cli import EXIT_UNKNOWN
 from nodeproof.engine import Pass
-from nodeproof.errors import BenchError, NodeproofError
+from nodeproof.engine.worker import read_facts
+from nodeproof.errors import BenchError, FactError, NodeproofError
 from nodeproof.files import replace_file
 from nodeproof.host import Host, open_host
 from nodeproof.probes.identity import host_name
+from nodeproof.probes.jobs import RunningJobs
 from nodeproof.report import human
 from nodeproof.report.document import Context, document, exit_code
-from nodeproof.verdict import harmless
+from nodeproof.verdict import harmless, named
 from nodeproof_bench import compare, table
 from nodeproof_bench.execute import Executor
 from nodeproof_bench.judge import Judges, judged, prepare
@@ -34,6 +36,9 @@ from nodeproof_bench.store import Document, Store
 
 #: What nodeproof-bench takes for --seconds.
 _LEAST_S, _MOST_S = 0.01, 1e6
+
+#: How long the search for running jobs may take, in seconds, and how long a job's number is.
+_JOBS_S, _JOB_ID_DIGITS = 5.0, 10
 
 
 @click.command("bench")
@@ -52,6 +57,7 @@ _LEAST_S, _MOST_S = 0.01, 1e6
 @click.option("--state-dir", default="", help="Where earlier results are, and these are kept.")
 @click.option("--no-history", is_flag=True, help="Do not keep the results.")
 @click.option("--save", metavar="FILE", help="Write the results to FILE, too, as --json prints them.")
+@click.option("--beside-jobs", is_flag=True, help="Measure although a Slurm job is running on this node.")
 @click.option("--program", help="Path of nodeproof-bench.  [default: where it was installed]")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
 def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
@@ -68,6 +74,7 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
     state_dir: str,
     no_history: bool,
     save: str | None,
+    beside_jobs: bool,
     program: str | None,
     is_json: bool,
 ) -> int:
@@ -75,7 +82,8 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
 
     SUITE is quick (the default), standard or burnin, NAME a benchmark or a pattern such as 'memory.*'. Benchmarks
     run one after the other. A run that others disturbed is repeated, and if that does not help it is inconclusive,
-    which counts as unknown: never as slow.
+    which counts as unknown: never as slow. On a node with a running Slurm job, other than the one that this command
+    is part of, nothing is measured: either would disturb the other.
 
     Exit code: 0 nothing failed and nothing is unknown, 1 something failed, 2 usage or policy error,
     3 nothing failed but something is unknown: a benchmark crashed, say, or the results could not be kept.
@@ -102,6 +110,9 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
         if is_plan or has is None:
             _print_plan(planned, has, is_json=is_json)
             return 0
+        if not beside_jobs and (why := _why_spared(host)):
+            click.echo(f"nodeproof: {why}: wait for its end, or add --beside-jobs", err=True)
+            return EXIT_UNKNOWN
         session = _Session(host, prepare(host, policy_directory, overrides), store, save, is_json)
         executor = Executor(chosen, has, host, topology.cpus)
         return session.run(planned, executor, duration_s or 0, is_kept=not no_history)
@@ -149,6 +160,17 @@ class _Session(NamedTuple):
             click.echo("nodeproof: stopped by a signal: what was measured until then is not judged", err=True)
             raise measured.signal
         return exit_code(outcome.worst) or (0 if is_saved and not self.store.warnings else EXIT_UNKNOWN)
+
+
+def _why_spared(host: Host) -> str:
+    """Return why a job would suffer from a measurement, and the measurement from it; "" if there is none."""
+    until_s = time.monotonic() + _JOBS_S
+    jobs = read_facts(host, [RunningJobs], deadline_s=_JOBS_S, until_s=until_s)[RunningJobs].value
+    if isinstance(jobs, FactError):
+        return f"whether a job is running on this node is not known ({jobs})"
+    own = os.environ.get("SLURM_JOB_ID", "")
+    others = jobs.ids - {int(own) if own.isascii() and own.isdecimal() and len(own) <= _JOB_ID_DIGITS else 0}
+    return f"a job is running on this node: {named(others)}" if others else ""
 
 
 def _program(path: str | None) -> str:

@@ -24,7 +24,7 @@ class Judges(NamedTuple):
 
 def prepare(host: Host, policy_directory: str | None, overrides: Sequence[str]) -> Judges:
     """Return who judges. Raises PolicyError."""
-    from nodeproof.cli.check import read_identity
+    from nodeproof.engine.identity import read_identity
 
     specs = registry()
     settings, warnings = load_settings(policy_directory, host, specs, identify=read_identity)

@@ -19,10 +19,14 @@ EXIT_NO_READER = 141
 
 _COMMANDS = {
     "check": "Judge this node, or a recording of one.",
+    "controller": "Carry out drains and resumes for nodes that hold no Slurm token.",
     "explain": "Say what a check looks at, why, and what to do when it fails.",
+    "fleet": "Look at all nodes: what the guard still lets through.",
+    "hook": "Judge this node for slurmd: HealthCheckProgram, Prolog and Epilog.",
     "list": "List all checks.",
     "policy": "Check, show, learn and describe policy.",
     "record": "Record what the probes read, to replay it elsewhere.",
+    "slurm": "Check the wiring to Slurm.",
 }
 
 
@@ -39,7 +43,10 @@ class _Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        if cmd_name != "check":  # __main__ switched it off; learning from a fleet takes longer, and more memory
+        if cmd_name not in {
+            "check",
+            "hook",
+        }:  # __main__ switched it off; learning from a fleet takes longer, and more memory
             gc.enable()
         if cmd_name not in _COMMANDS:
             module = _plugins().get(cmd_name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from nodeproof.check import CheckSpec, Parameter, registry
+from nodeproof.check import CheckSpec, Interference, Parameter, registry
 
 _WIDTH = 100
 
@@ -40,6 +40,7 @@ def _lines(spec: CheckSpec) -> Iterator[str]:
     yield from _section("When it fails", _indented(spec.remedy_for({})))
     yield from _section("In policy", _example(spec))
     yield from _section("Runs in", [f"  {', '.join(sorted(spec.tags))}"])
+    yield from _section("Beside a job", [f"  {spec.interference}: {_BESIDE_A_JOB[spec.interference]}"])
 
 
 def _section(title: str, lines: list[str]) -> Iterator[str]:
@@ -85,6 +86,13 @@ _COMMON = [
 ]
 
 
+_BESIDE_A_JOB: dict[Interference, str] = {
+    "passive": "it only reads, and is run whether a job is running or not",
+    "light": "it takes a little from a job; Slurm's hooks leave it out while one is running",
+    "exclusive": "it and a job would spoil each other; Slurm's hooks leave it out while one is running",
+}
+
+
 def _toml(value: object) -> str:
     if value is None:
         return "none"
@@ -107,4 +115,5 @@ def _as_json(spec: CheckSpec) -> dict[str, object]:
         "remedy": spec.remedy_for({}),
         "tags": sorted(spec.tags),
         "is_beta": spec.beta,
+        "interference": spec.interference,
     }

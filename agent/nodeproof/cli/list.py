@@ -18,8 +18,15 @@ def command(tag: str | None, is_json: bool) -> None:
         return
     width = max((len(s.id) for s in specs), default=0)
     for spec in specs:
-        click.echo(f"{spec.id:<{width}}  {spec.title}")
+        beside_a_job = "" if spec.interference == "passive" else f" ({spec.interference})"
+        click.echo(f"{spec.id:<{width}}  {spec.title}{beside_a_job}")
 
 
 def _as_json(spec: CheckSpec) -> dict[str, object]:
-    return {"id": spec.id, "title": spec.title, "tags": sorted(spec.tags), "is_beta": spec.beta}
+    return {
+        "id": spec.id,
+        "title": spec.title,
+        "tags": sorted(spec.tags),
+        "is_beta": spec.beta,
+        "interference": spec.interference,
+    }

@@ -9,6 +9,7 @@ from nodeproof.engine.worker import Reading, read_facts
 from nodeproof.errors import FactError
 from nodeproof.host import Host
 from nodeproof.policy.settings import CheckSettings, Settings
+from nodeproof.probes.jobs import RunningJobs
 from nodeproof.verdict import Status, Verdict, fail, named, skip, unknown
 
 
@@ -52,18 +53,38 @@ def own_finding(condition: str, summary: str) -> Result:
     return Result(spec, CheckSettings(on_fail="report"), unknown(summary), 0.0)
 
 
-def run(host: Host, specs: Iterable[CheckSpec], settings: Settings) -> Pass:
-    """Read what the checks need, once each, and judge it within `settings.budget_s`."""
+def run(
+    host: Host, specs: Iterable[CheckSpec], settings: Settings, *, spares_jobs: bool = False, own_job: int = 0
+) -> Pass:
+    """Read what the checks need, once each, and judge it within `settings.budget_s`.
+
+    `spares_jobs`: on a node with a running job other than `own_job`, checks that would disturb it are skipped.
+    """
     specs = tuple(specs)
     wanted = [s for s in specs if _why_not(s, settings.of(s.id)) is None]
-    facts = tuple(dict.fromkeys(f for s in wanted for f in s.facts))
     until_s = time.monotonic() + settings.budget_s
+    spared = {}
+    if spares_jobs and (disturbing := [s.id for s in wanted if s.interference != "passive"]):
+        job = read_facts(host, [RunningJobs], deadline_s=settings.deadline_s, until_s=until_s)[RunningJobs].value
+        spared = dict.fromkeys(disturbing, verdict) if (verdict := _spared(job, own_job)) else {}
+    facts = tuple(dict.fromkeys(f for s in wanted if s.id not in spared for f in s.facts))
     readings = read_facts(host, facts, deadline_s=settings.deadline_s, until_s=until_s)
-    results = [_result(s, settings.of(s.id), readings) for s in specs]
+    results = [
+        Result(s, settings.of(s.id), spared[s.id], 0.0) if s.id in spared else _result(s, settings.of(s.id), readings)
+        for s in specs
+    ]
     if settings.doubts:
         results.append(own_finding("class", f"which classes this node is in is not known: {named(settings.doubts)}"))
     results += [own_finding("plugin", f"{name} brings no checks: {why}") for name, why in broken_packages().items()]
     return Pass(tuple(sorted(results, key=lambda r: (-r.verdict.status, r.spec.id))), readings)
+
+
+def _spared(jobs: RunningJobs | FactError, own_job: int) -> Verdict | None:
+    """Return the verdict of a check that must not be run beside a job, or None where it may be run."""
+    if isinstance(jobs, FactError):
+        return unknown(f"whether a job is running on this node is not known: {jobs}")
+    others = sorted(jobs.ids - {own_job})
+    return skip(f"a job is running on this node: {named(others)}", jobs=others) if others else None
 
 
 def _result(spec: CheckSpec, settings: CheckSettings, readings: Mapping[type, Reading]) -> Result:

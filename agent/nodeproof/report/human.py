@@ -9,14 +9,14 @@ from nodeproof.policy.settings import Settings
 from nodeproof.report.document import Context, counts
 from nodeproof.verdict import Status, harmless
 
-_STYLES = {
+STYLES = {
     Status.OK: "green",
     Status.SKIP: "dim",
     Status.WARN: "yellow",
     Status.UNKNOWN: "magenta",
     Status.FAIL: "bold red",
 }
-_WORDS = {
+WORDS = {
     Status.FAIL: "failed",
     Status.UNKNOWN: "unknown",
     Status.WARN: "warned",
@@ -39,7 +39,7 @@ def rows(outcome: Pass, context: Context, *, is_verbose: bool, seconds: float) -
     for result in outcome.results:
         status = result.verdict.status
         if status != Status.SKIP or is_verbose:
-            yield Row(status.word, result.spec.id, result.verdict.summary, _STYLES[status])
+            yield Row(status.word, result.spec.id, result.verdict.summary, STYLES[status])
         if status in (Status.FAIL, Status.WARN):
             yield Row("", "", f"→ {result.remedy}")
     if not is_verbose:
@@ -66,7 +66,7 @@ def _skipped(results: list[Result]) -> Iterator[Row]:
 
 
 def _summary(outcome: Pass, context: Context, seconds: float) -> str:
-    parts = [f"{n} {_WORDS[Status[word.upper()]]}" for word, n in counts(outcome).items() if n]
+    parts = [f"{n} {WORDS[Status[word.upper()]]}" for word, n in counts(outcome).items() if n]
     classes = ", ".join(context.settings.classes) or "no class"
     if {r.verdict.status for r in outcome.results} <= {Status.SKIP}:
         return f"{_name(context)}: nothing judged: {', '.join(parts)}"
