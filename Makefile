@@ -14,7 +14,7 @@ run: $(VENV)/.run
 	@$(BIN)/nodeproof check; echo "(exit code of nodeproof check: $$?)"
 
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -25,7 +25,8 @@ lint: $(VENV)/.dev
 	.ci/native-strict
 
 labs: $(VENV)/.dev
-	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs
+	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs -m slurm -n 6
+	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs -m 'not slurm'
 
 pass-time: $(VENV)/.dev
 	$(BIN)/python tests/performance/pass_time.py

@@ -1,116 +1,21 @@
-"""A fault drains a node of a real Slurm, and its repair resumes it.
-
-The fault is real: a file system that policy claims is unmounted, and mounted again. `nodeproof` runs
-as slurmd runs it: no environment, no standard input, and `/` for a directory.
-"""
+"""A fault drains a node of a real Slurm, its repair resumes it, and nobody else's word is touched."""
 
 import json
 import re
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from random import Random
 
 import pytest
 
+from lab_bench import FAILED, OK, Bench, ended
 from mini_slurm import Slurm
-from nodeproof.policy.settings import SlurmSettings
-from nodeproof.slurm import Client
+from nodeproof.act import note_prolog_failure
+from nodeproof.policy.settings import GuardSettings
+from nodeproof.slurm import Denied, Drained, Wish, carry_out
 
 pytestmark = pytest.mark.slurm
-
-FAILED, OK = 1, 0
-
-
-class Run(NamedTuple):
-    """What one `nodeproof check --act` came to."""
-
-    exit_code: int
-    action: dict[str, Any]
-    loud: str
-
-    @property
-    def result(self) -> str:
-        return str(self.action["result"])
-
-
-class Bench:
-    """Node n1, its policy, and the mount that is broken and repaired."""
-
-    def __init__(self, slurm: Slurm, directory: Path) -> None:
-        self.slurm = slurm
-        self.mount = directory / "scratch"
-        self.mount.mkdir()
-        self.policy = directory / "policy.d"
-        self.policy.mkdir()
-        self.token_file = directory / "token"
-        self.state_dir = directory / "state"
-        self.become("slurm")
-        self.set(mode="enforce")
-
-    def become(self, user: str) -> None:
-        """Use the token of this user."""
-        self.token_file.touch(mode=0o600)
-        self.token_file.write_text(self.slurm.token(user))
-
-    def set(self, *, mode: str, url: str = "", token_file: str | None = None) -> None:
-        token_file = str(self.token_file) if token_file is None else token_file
-        (self.policy / "10-lab.toml").write_text(
-            f"""
-            mode = "{mode}"
-            [slurm]
-            url = "{url or self.slurm.url}"
-            token_file = "{token_file}"
-            user_name = "slurm"
-            node_name = "n1"
-            [claims.fs]
-            "{self.mount}" = "tmpfs"
-            [check.fs.mounted]
-            clear_after = 2
-            """
-        )
-
-    def repair(self) -> None:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", self.mount], check=True)
-
-    def break_it(self) -> None:
-        if self.mount.is_mount():
-            subprocess.run(["umount", self.mount], check=True)
-
-    def start(self) -> subprocess.Popen[str]:
-        options = ["--act", "--policy", str(self.policy), "--state-dir", str(self.state_dir), "--json"]
-        return subprocess.Popen(
-            [sys.executable, "-I", "-m", "nodeproof", "check", "fs.mounted", *options],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={"SLURMD_NODENAME": "n1"},
-            cwd="/",
-        )
-
-    def check(self) -> Run:
-        return ended(self.start())
-
-    def drain(self) -> str:
-        """Drain the node for the broken mount. Returns the reason."""
-        run = self.check()
-        assert run.result == "drained", run
-        return str(run.action["reason"])
-
-    def says(self) -> dict[str, Any]:
-        """Return what Slurm says of n1, as far as we care."""
-        node = self.slurm.node("n1")
-        kept = ("state", "reason", "reason_set_by_user", "reason_changed_at")
-        return {key: node[key] for key in kept}
-
-
-def ended(process: subprocess.Popen[str]) -> Run:
-    out, loud = process.communicate(timeout=60)
-    assert "Traceback" not in loud
-    assert out, loud
-    return Run(process.returncode, json.loads(out)["action"], loud)
 
 
 @pytest.fixture
@@ -172,7 +77,7 @@ def test_the_repair_resumes_after_enough_passes(bench: Bench) -> None:
     second = bench.check()
     assert (second.exit_code, second.result) == (OK, "resumed")
     bench.slurm.wait_for("n1", "IDLE")
-    assert bench.says()["reason"].startswith("nodeproof: resumed ")
+    assert not bench.says()["reason"].startswith("nodeproof[")
     assert bench.check().result == "nothing"
 
 
@@ -187,17 +92,54 @@ def test_a_relapse_starts_the_count_again(bench: Bench) -> None:
     assert [bench.check().result for _ in range(2)] == ["already_drained", "resumed"]
 
 
-def test_a_node_that_an_admin_drained_is_not_touched(bench: Bench) -> None:
-    bench.slurm.update("n1", "state=drain", "reason=bad fan, ticket 17")
+def test_a_node_that_an_admin_drained_is_not_touched_but_gets_a_note(bench: Bench) -> None:
+    bench.slurm.update("n1", "state=drain", "reason=bad fan, ticket 17", 'extra={"rack": 7}')
     says = bench.says()
 
     run = bench.check()
 
     assert (run.exit_code, run.result) == (FAILED, "left_alone")
     assert "n1 is IDLE+DRAIN by root (bad fan, ticket 17), not by us" in run.action["summary"]
-    assert bench.says() == says
+    note = bench.notes()
+    assert note["rack"] == 7
+    assert note["nodeproof"]["finding"] == f"fs.mounted: {bench.mount} is not mounted, expected tmpfs"
+    writes = bench.slurm.writes()
+    assert bench.check().result == "left_alone"
+    assert bench.slurm.writes() == writes
+
     bench.repair()
-    assert [bench.check().result for _ in range(3)] == ["nothing"] * 3
+    assert [bench.check().result for _ in range(3)] == ["unnoted", "nothing", "nothing"]
+    assert bench.notes() == {"rack": 7}
+    assert bench.says() == says
+
+
+def test_an_extra_that_is_no_json_stays_as_it_is(bench: Bench) -> None:
+    bench.slurm.update("n1", "state=drain", "reason=bad fan", "extra=see ticket 17")
+
+    run = bench.check()
+
+    assert run.result == "left_alone"
+    assert "its extra holds no JSON" in run.action["summary"]
+    assert bench.slurm.node("n1")["extra"] == "see ticket 17"
+
+
+def test_a_node_that_an_admin_set_down_is_neither_drained_nor_lifted(bench: Bench) -> None:
+    bench.slurm.update("n1", "state=down", "reason=power supply")
+    says = bench.says()
+
+    assert bench.check().result == "left_alone"
+    bench.repair()
+    assert [bench.check().result for _ in range(3)] == ["unnoted", "nothing", "nothing"]
+    assert bench.says() == says
+
+
+def test_an_admin_who_sets_our_drained_node_down_has_it(bench: Bench) -> None:
+    bench.drain()
+    bench.slurm.update("n1", "state=down", "reason=power supply")
+    says = bench.says()
+    bench.repair()
+
+    assert [bench.check().result for _ in range(3)] == ["left_alone", "nothing", "nothing"]
     assert bench.says() == says
 
 
@@ -210,11 +152,54 @@ def test_an_admin_who_edits_our_reason_takes_the_node_over(bench: Bench) -> None
     assert bench.says()["state"] == ["IDLE", "DRAIN"]
 
 
+def test_an_admin_who_drains_for_our_very_reason_takes_the_node_over(bench: Bench) -> None:
+    reason = bench.drain()
+    bench.slurm.update("n1", "reason=mine now")
+    bench.slurm.update("n1", "state=drain", f"reason={reason}")
+    bench.repair()
+
+    assert [bench.check().result for _ in range(3)] == ["left_alone", "nothing", "nothing"]
+    assert bench.says()["reason"] == reason
+
+
+def test_a_node_that_an_admin_resumed_by_hand_is_forgotten(bench: Bench) -> None:
+    bench.drain()
+    bench.slurm.update("n1", "state=resume")
+    bench.repair()
+
+    assert [bench.check().result for _ in range(2)] == ["already_resumed", "nothing"]
+
+
+def test_a_node_that_reboots_keeps_our_drain_until_it_has_passed(bench: Bench) -> None:
+    """Its slurmd goes away and registers anew; what nodeproof knows is on the disk."""
+    bench.drain()
+    with bench.slurm.stopped("n1"):
+        assert bench.check().result == "already_drained"
+    bench.slurm.wait_for("n1", "IDLE", "DRAIN")
+    assert bench.check().result == "already_drained"
+    bench.repair()
+
+    assert [bench.check().result for _ in range(2)] == ["already_drained", "resumed"]
+
+
+def test_a_prolog_error_of_ours_is_adopted_and_no_other(bench: Bench) -> None:
+    bench.slurm.update("n1", "state=drain", "reason=Prolog error")
+    assert bench.check().result == "left_alone"
+
+    note_prolog_failure(str(bench.state_dir), time.time())
+    run = bench.check()
+
+    assert run.result == "adopted"
+    assert bench.says()["reason"] == run.action["reason"]
+    assert bench.says()["reason_set_by_user"] == "slurm"
+    bench.repair()
+    assert [bench.check().result for _ in range(2)] == ["already_drained", "resumed"]
+
+
 def test_a_resume_lifts_no_down_of_somebody_else(bench: Bench) -> None:
     bench.drain()
-    settings = SlurmSettings(url=bench.slurm.url, token_file=str(bench.token_file), user_name="slurm")
-    with Client(settings) as client:  # as when its slurmd dies: the reason stays
-        client.update("n1", {"state": ["DOWN"]})
+    with bench.client() as client:  # as when its slurmd dies: the reason stays
+        client.update(["n1"], {"state": ["DOWN"]})
     bench.repair()
 
     assert [bench.check().result for _ in range(2)] == ["already_drained", "resumed"]
@@ -230,65 +215,42 @@ def test_a_node_that_was_resumed_by_hand_and_still_fails_is_drained_anew(bench: 
     assert bench.drain() != first
 
 
-@pytest.mark.parametrize(
-    ("user", "words"), [("alice", "Invalid user id (2010)"), ("", "expected one JSON web token and nothing else")]
-)
-def test_a_token_that_will_not_do_is_told_and_changes_no_verdict(bench: Bench, user: str, words: str) -> None:
-    if user:
-        bench.become(user)
-        bench.policy.joinpath("20.toml").write_text(f'[slurm]\nuser_name = "{user}"\n')
-    else:
-        bench.token_file.write_text("")
-    before = bench.says()
+def test_a_batch_with_an_unknown_name_drains_the_others(bench: Bench) -> None:
+    wishes = [Wish(name, "drain", "00c0ffee", "fs.mounted: x", ("fs.mounted",)) for name in ("n2", "nope", "n1")]
+    try:
+        with bench.client() as client:
+            outcomes = carry_out(wishes, client, GuardSettings(), is_alone=True, random=Random(1))
+            assert client.warnings == []
 
-    run = bench.check()
-
-    assert (run.exit_code, run.result) == (FAILED, "slurm_error")
-    assert words in run.loud
-    assert run.loud.startswith("nodeproof: cannot drain n1 (fs.mounted failed: ")
-    assert bench.says() == before
+        assert {name: type(o) for name, o in outcomes.items()} == {"n1": Drained, "n2": Drained, "nope": Denied}
+        assert {bench.slurm.node(n)["reason"] for n in ("n1", "n2")} == {"nodeproof[00c0ffee]: fs.mounted: x"}
+    finally:
+        bench.slurm.free("n2")
 
 
-def test_a_forged_token_is_told_and_repeated_nowhere(bench: Bench) -> None:
-    forged = bench.slurm.token("slurm")[:-8] + "AAAAAAAA"
-    bench.token_file.write_text(forged)
-
-    run = bench.check()
-
-    assert (run.exit_code, run.result) == (FAILED, "slurm_error")
-    assert "Protocol authentication error (1007)" in run.loud
-    assert forged not in run.loud + str(run.action)
-
-
-def test_a_slurmctld_that_is_down_is_told_and_a_later_run_reconciles(bench: Bench) -> None:
-    bench.slurm.stop("slurmctld")
+def test_the_guard_counts_what_others_took_out_of_service(bench: Bench) -> None:
+    with open(bench.policy / "20-guard.toml", "w") as file:
+        file.write("[guard]\nnodes = 1\n")
+    bench.slurm.update("n2", "state=drain", "reason=bad fan")
     try:
         run = bench.check()
     finally:
-        bench.slurm.start("slurmctld")
+        bench.slurm.free("n2")
 
-    assert (run.exit_code, run.result) == (FAILED, "slurm_error")
-    assert "Unable to contact slurm controller (connect failure) (1800)" in run.loud
-    bench.slurm.wait_for("n1", "IDLE")
-    assert bench.check().result == "drained"
-    bench.repair()
-    bench.check()
-    bench.slurm.stop("slurmctld")
-    try:
-        assert bench.check().result == "slurm_error"
-    finally:
-        bench.slurm.start("slurmctld")
-    bench.slurm.wait_for("n1", "IDLE", "DRAIN")
-    assert bench.check().result == "resumed"
+    assert (run.exit_code, run.result, run.action["is_error"]) == (FAILED, "held_back", False)
+    assert run.loud.startswith("nodeproof: would drain n1: nodeproof[")
+    assert run.loud.endswith("(held back: 1 of 2 nodes are out of service, the limit is 1)\n")
+    assert bench.says()["state"] == ["IDLE"]
 
 
-def test_a_slurmrestd_that_is_down_is_told(bench: Bench) -> None:
-    bench.set(mode="enforce", url="http://127.0.0.1:1")
+def test_a_node_name_that_slurm_does_not_know_is_told(bench: Bench) -> None:
+    policy = bench.policy / "10-lab.toml"
+    policy.write_text(policy.read_text().replace('node_name = "n1"', 'node_name = "nope"'))
 
     run = bench.check()
 
     assert (run.exit_code, run.result) == (FAILED, "slurm_error")
-    assert "no answer from slurmrestd at http://127.0.0.1:1" in run.loud
+    assert "Slurm knows no node nope; its name there is policy's slurm.node_name" in run.loud
 
 
 def test_a_unix_socket_needs_no_token(bench: Bench) -> None:
