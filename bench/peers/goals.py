@@ -42,13 +42,14 @@ def _at_least(title: str, series: Series | None, limit: float) -> Goal:
     return Goal(title, found.median, f"≥ {limit:g}", found.median >= limit, found.low, found.high, series.is_doubtful)
 
 
-def _within(title: str, series: Series | None, limit: float) -> Goal:
-    """Judge how far from zero the median of a series is."""
+def _within(title: str, series: Series | None, limit: float | None) -> Goal:
+    """Judge how far from zero the median of a series is; without a limit it is shown only."""
+    target = "" if limit is None else f"±{limit:g}"
     if series is None:
-        return Goal(title, None, f"±{limit:g}", None)
+        return Goal(title, None, target, None)
     found = summary(series.used)
-    is_met = abs(found.median) <= limit
-    return Goal(title, found.median, f"±{limit:g}", is_met, found.low, found.high, series.is_doubtful)
+    is_met = None if limit is None else abs(found.median) <= limit
+    return Goal(title, found.median, target, is_met, found.low, found.high, series.is_doubtful)
 
 
 def _at_most(title: str, value: float | None, limit: float, *, is_doubtful: bool = False) -> Goal:
@@ -102,8 +103,11 @@ def _clocks(samples: Samples) -> Iterator[Goal]:
 
 def _latencies(samples: Samples) -> Iterator[Goal]:
     l1, memory = _BY_ID["latency-l1"], _BY_ID["latency-memory"]
-    found = ratio(samples, l1.ours[0], l1.theirs[0])
-    yield _within("L1 latency: error against multichase's method", found and found.minus_one(), 0.02)
+    # multichase's figure is a mean of half a second, hence to be compared with a median and not with a quantile
+    for row, limit in ((l1.ours[1], 0.02), (l1.ours[0], None)):
+        found = ratio(samples, row, l1.theirs[0])
+        title = f"L1 latency, {row.label.split()[-1]}: error against multichase's method"
+        yield _within(title, found and found.minus_one(), limit)
     walls = ratio(samples, l1.ours[0]._replace(figure="wall_s"), l1.theirs[0]._replace(figure="wall_s"))
     value = statistics.median(walls.used) if walls else None
     yield _at_most("L1 latency: wall time / multichase's method", value, 0.2)
