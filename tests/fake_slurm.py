@@ -75,6 +75,7 @@ class FakeSlurm:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.version = VERSION
         self.user = "nodeproof"
         self.nodes: dict[str, FakeNode] = {}
         self.requests: list[tuple[str, str]] = []
@@ -109,7 +110,7 @@ class FakeSlurm:
         with self.lock:
             self.requests.append((method, path))
             _, _, version, kind, *rest = path.split("/")
-            if version != VERSION:
+            if version != self.version:
                 return 404, "Unable to find requested URL"
             if method == "GET":
                 return self._read(kind, unquote(rest[0]))

@@ -1,4 +1,4 @@
-"""Many nodes that ask one controller at the same time: processes of threads, each thread a node with its own credential.
+"""Many nodes that ask one controller at once: processes of threads, each thread a node with its own credential.
 
 A program as well, of which each process runs one: what it is to do comes as JSON, what came of it goes back so.
 """

@@ -282,6 +282,18 @@ def test_who_may_not_write_stops_at_once(slurm: FakeSlurm) -> None:
     assert len(slurm.writes) == 1
 
 
+def test_a_slurm_that_is_too_old_is_read_and_says_so(slurm: FakeSlurm) -> None:
+    slurm.version = "v0.0.38"
+    settings = SlurmSettings(url=slurm.url, api_version="v0.0.38")
+    with Client(settings, 5.0) as c:
+        outcomes = carry_out([drain()], c, ROOMY, is_alone=False, random=Random(1))
+
+    (outcome,) = outcomes.values()
+    assert isinstance(outcome, Denied)
+    assert "Slurm before 23.02 cannot drain a node through slurmrestd" in outcome.words
+    assert slurm.writes == []
+
+
 def test_the_guard_holds_back_before_anything_is_written(slurm: FakeSlurm) -> None:
     for name in ("n8", "n9"):
         slurm.admin(name, state=["DRAIN"], reason="bad fan")

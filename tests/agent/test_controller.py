@@ -1,4 +1,4 @@
-"""The drain controller from end to end: the real program, TLS and credentials, and a slurmrestd that keeps what it is told."""
+"""The drain controller from end to end: the real program, real TLS, and a slurmrestd that keeps what it is told."""
 
 import http.client
 import json

@@ -84,11 +84,13 @@ class Slurm:
 
     def __init__(self) -> None:
         self.batches: list[tuple[list[str], dict[str, int]]] = []
+        self.asked = threading.Event()
         self.go = threading.Event()
         self.go.set()
 
     def carry_out(self, wishes: Sequence[Wish], demand: Mapping[str, int]) -> Mapping[str, Outcome]:
         self.batches.append(([w.node for w in wishes], dict(demand)))
+        self.asked.set()
         self.go.wait(10)
         return {w.node: Drained(node(w.node, reason=w.reason)) for w in wishes}
 
@@ -136,8 +138,7 @@ def test_what_arrives_meanwhile_is_the_next_batch() -> None:
 
     async def work(batches: Batches) -> None:
         first = asyncio.create_task(batches.outcome(drain("n1")))
-        while not slurm.batches:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(slurm.asked.wait, 5)
         second = [asyncio.create_task(batches.outcome(drain(f"n{k}"))) for k in (2, 3)]
         await asyncio.sleep(0.2)
         assert len(slurm.batches) == 1
@@ -169,8 +170,7 @@ def test_stopping_finishes_the_batch_at_hand_and_lets_go_of_the_rest() -> None:
 
     async def work(batches: Batches) -> None:
         first = asyncio.create_task(batches.outcome(drain("n1")))
-        while not slurm.batches:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(slurm.asked.wait, 5)
         second = asyncio.create_task(batches.outcome(drain("n2")))
         await asyncio.sleep(0)
         batches.stop()

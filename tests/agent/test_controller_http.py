@@ -216,11 +216,11 @@ def test_over_tls_a_request_is_answered(authority: trustme.CA, files: Controller
 def test_old_tls_and_no_tls_get_nothing_and_hold_up_nobody(authority: trustme.CA, files: ControllerSettings) -> None:
     with serving(HASTY, tls_of(files)) as port:
         old = client_context(authority)
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="TLS"):
             old.minimum_version = ssl.TLSVersion.TLSv1
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="TLS"):
             old.maximum_version = ssl.TLSVersion.TLSv1_1
-        with socket.create_connection(("127.0.0.1", port), 5) as connection, pytest.raises(OSError):
+        with socket.create_connection(("127.0.0.1", port), 5) as connection, pytest.raises(ssl.SSLError):
             old.wrap_socket(connection, server_hostname="127.0.0.1")
         assert said(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")[0] == 0
         silent = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(20)]

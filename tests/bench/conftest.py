@@ -64,7 +64,10 @@ def measure(bench: Bench) -> Measure:
     validator = jsonschema.Draft202012Validator(schema)
 
     def run(*args: str, **kwargs: Any) -> dict[str, Any]:
-        done = bench(*args, **kwargs)
+        for _ in range(5):  # other tests use the CPUs, too: a few milliseconds may all be theirs
+            done = bench(*args, **kwargs)
+            if "other processes had the CPUs" not in done.stderr:
+                break
         if done.returncode == 3:
             pytest.skip(done.stderr.strip())
         assert done.returncode == 0, done.stderr

@@ -27,8 +27,9 @@ MOST_BODY_BYTES = 64 << 10
 class Limits(NamedTuple):
     """What a client may hold on to: handshake, request and answer must each be over in their time.
 
-    `linger_s`: the rest of a request that was refused is read for so long, so that the refusal arrives. `connections`: asyncio keeps 256 KiB for each with TLS; who comes after these waits in the kernel. `unheard`: those
-    from one address that have not made their request yet; loopback may have more.
+    `linger_s`: the rest of a request that was refused is read for so long, so that the refusal arrives.
+    `connections`: asyncio keeps 256 KiB for each with TLS; who comes after these waits in the kernel. `unheard`:
+    those from one address that have not made their request yet; loopback may have more.
     """
 
     handshake_s: float = 10.0

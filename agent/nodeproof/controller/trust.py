@@ -1,4 +1,4 @@
-"""What the controller believes of a wish: it comes over the network, and whoever is root on a node may say anything. Pure.
+"""What the controller believes of a wish: whoever is root on a node may say anything. Pure.
 
 That a node speaks for itself alone is made sure elsewhere (`nodeproof.controller.credentials`).
 """

@@ -160,13 +160,13 @@ class _Run:
         refused: Refused | None = None
         for group in _grouped(writes, self._most_names):
             for write in group:
-                self._written[write.wish.node] = write
                 if write.kind in {"drain", "adopt"}:
                     self._before_write(write.wish)
-            names = [write.wish.node for write in group]
-            answer = refused or self._client.update(names, group[0].changes)
+            by_name = {write.wish.node: write for write in group}
+            answer = refused or self._client.update(list(by_name), group[0].changes)
             refused = answer if isinstance(answer, Refused) else None
-            answers |= dict.fromkeys(names, answer)
+            self._written |= by_name
+            answers |= dict.fromkeys(by_name, answer)
         return answers
 
     def _names_next(self, answers: Mapping[str, Answer]) -> int:
