@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,19 @@ def test_when_all_connections_are_taken_others_wait() -> None:
         assert time.monotonic() - started_s > 0.2
         for connection in slow:
             connection.close()
+
+
+def test_of_one_address_only_so_many_are_heard_at_once() -> None:
+    with closing(listening(ControllerSettings(listen="127.0.0.1:0"))) as opened, ExitStack() as stack:
+        server = HttpServer(opened, None, echo, ROOMY._replace(unheard=2))
+
+        welcome = [stack.enter_context(server._counted("192.0.2.1")) for _ in range(3)]
+        assert welcome == [True, True, False]
+        with server._counted("192.0.2.2") as is_other_welcome:
+            assert is_other_welcome
+        stack.close()
+        with server._counted("192.0.2.1") as is_welcome_again:
+            assert is_welcome_again
 
 
 def test_who_never_reads_the_answer_is_hung_up_on() -> None:

@@ -140,6 +140,13 @@ def test_a_job_is_kept_off_where_that_goes_round_nobody(result: str, prolog: int
     assert told("epilog", "drain", result)[0] == epilog
 
 
+@pytest.mark.parametrize(("result", "code"), [("drained", 1), ("left_alone", 1), ("unsure", 0), ("slurm_error", 0)])
+def test_where_policy_says_pass_only_a_node_that_is_out_of_service_refuses_a_job(result: str, code: int) -> None:
+    action = {"node": "n1", "intent": "drain", "result": result, "summary": "s", "is_error": False, "warnings": []}
+    occasion = Occasion("prolog", 4711, "n1", 0.0)
+    assert answer(occasion, outcome_of(Status.FAIL), action, fails_untold=False).exit_code == code
+
+
 def test_an_earlier_drain_keeps_no_job_off_a_node_that_passes() -> None:
     assert told("prolog", "nothing", "already_drained", Status.OK) == (0, ("already_drained: n1",))
 

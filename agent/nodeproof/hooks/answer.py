@@ -9,10 +9,9 @@ from nodeproof.hooks.loud import EXIT_LOUD
 from nodeproof.hooks.occasion import Occasion
 from nodeproof.verdict import Status, named
 
-#: Results of `act` at which a job must not start on a node that ought to be drained: it takes no jobs anyway, or
-#: Slurm could not be told. Held back by the guard is not among them, nor are our own mistakes: a prolog that fails
-#: drains the node, whatever the guard said.
-_REFUSED = OUT_OF_SERVICE | {"unsure", "slurm_error", "lost_race"}
+#: Results of `act` at which Slurm could not be told of a node that ought to be drained. Held back by the guard is not
+#: among them, nor are our own mistakes: a prolog that fails drains the node, whatever the guard said.
+_UNTOLD = frozenset({"unsure", "slurm_error", "lost_race"})
 
 #: Results at which the node is drained with our reason.
 _OURS = frozenset({"drained", "adopted", "already_drained"})
@@ -30,8 +29,15 @@ class Answer(NamedTuple):
     lines: tuple[str, ...]
 
 
-def answer(occasion: Occasion, outcome: Pass, action: Mapping[str, object], warnings: Sequence[str] = ()) -> Answer:
-    """Return what follows from a pass and from what came of it.
+def answer(
+    occasion: Occasion,
+    outcome: Pass,
+    action: Mapping[str, object],
+    warnings: Sequence[str] = (),
+    *,
+    fails_untold: bool = True,
+) -> Answer:
+    """Return what follows from a pass and from what came of it. `fails_untold`: policy's slurm.prolog_unsure.
 
     A prolog that exits 1 keeps the job off this node, and drains it; an epilog that does drains it. So an epilog
     fails only where the node is drained with our reason already. A health check's exit code changes nothing
@@ -44,7 +50,7 @@ def answer(occasion: Occasion, outcome: Pass, action: Mapping[str, object], warn
         return Answer(EXIT_FAILED if failed and lines else EXIT_LOUD if lines else EXIT_OK, lines)
     if occasion.kind == "epilog":
         return Answer(EXIT_FAILED if is_drain and result in _OURS else EXIT_OK, lines)
-    if is_drain and result in _REFUSED:
+    if is_drain and (result in OUT_OF_SERVICE or (fails_untold and result in _UNTOLD)):
         job = f"job {occasion.job_id}" if occasion.job_id else "this job"
         return Answer(EXIT_FAILED, (*lines, f"{job} does not start on {action['node']}"))
     return Answer(EXIT_OK, lines)

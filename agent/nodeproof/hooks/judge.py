@@ -64,7 +64,8 @@ def judge(occasion: Occasion, policy_directory: str | None, state_dir: str | Non
     action = _act(occasion, outcome, settings, most, state_dir)
     if action["result"] == "busy":
         action = while_busy(action, outcome, _remembered(store))
-    made = answer(occasion, outcome, action, [*warnings, *store.warnings])
+    fails_untold = settings.slurm.prolog_unsure == "fail"
+    made = answer(occasion, outcome, action, [*warnings, *store.warnings], fails_untold=fails_untold)
     if made.exit_code and occasion.kind == "prolog":
         left_s = occasion.began_s + most.total_s - time.monotonic()
         unnoted = note_prolog_failure(state_dir, time.time(), max(_LEAST_S, left_s))

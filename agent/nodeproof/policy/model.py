@@ -49,6 +49,10 @@ _MEANING: dict[str, tuple[str, dict[str, float | str]]] = {
     "slurm.api_version": ("slurmrestd's API version, such as v0.0.42; empty: the newest", {"pattern": _API_VERSION}),
     "slurm.timeout_s": ("seconds that all requests of one pass to slurmrestd may take together", _TIMEOUT),
     "slurm.prolog_timeout_s": ("the same in a prolog, which keeps a job waiting", _TIMEOUT),
+    "slurm.prolog_unsure": (
+        "what a prolog does on a sick node of which Slurm cannot be told: if it fails, Slurm drains past the guard",
+        {},
+    ),
     "slurm.metrics_url": ("slurmctld's own metrics (25.11 and newer), such as http://ctl:6817", {"pattern": _HTTP_URL}),
     "slurm.jitter_s": ("seconds over which nodes spread their drains, at most a fifth of their time", _SPREAD),
     "guard.share": ("share of all nodes, and of each partition, that may be out of service", _FRACTION),

@@ -36,7 +36,8 @@ class SlurmSettings(NamedTuple):
 
     `url` is `http://host:port`, `https://host:port` or `unix:/path`. `node_name` empty: the short host name.
     `timeout_s` is all the time for Slurm in one pass, `prolog_timeout_s` the same in a prolog. Nodes that
-    write by themselves wait up to `jitter_s` first, and at most a fifth of that time.
+    write by themselves wait up to `jitter_s` first, and at most a fifth of that time. `prolog_unsure`: what a
+    prolog does on a sick node of which Slurm cannot be told; if it fails, Slurm drains the node, and asks no guard.
     """
 
     url: str = ""
@@ -49,6 +50,7 @@ class SlurmSettings(NamedTuple):
     api_version: str = ""
     timeout_s: float = 20.0
     prolog_timeout_s: float = 5.0
+    prolog_unsure: Literal["fail", "pass"] = "fail"
     metrics_url: str = ""
     jitter_s: float = 4.0
 
