@@ -26,7 +26,7 @@ class Node:
         self.slept_s: list[float] = []
         self.mode: Mode = "enforce"
         self.check = CheckSettings(clear_after=2)
-        self.to = SlurmSettings(url=slurm.url, api_version=VERSION, timeout_s=0.5)
+        self.to = SlurmSettings(url=slurm.url, api_version=VERSION, timeout_s=1.5)
         self.guard = GuardSettings()
         self.controller = ControllerSettings()
         self.doubts: tuple[str, ...] = ()

@@ -130,7 +130,7 @@ def test_the_budget_is_shown_as_tables(directory: str, slurm: FakeSlurm) -> None
         "  for fs.mounted: 1, the limit is 5",
         f"Counted from slurmrestd at {slurm.url}, v0.0.42.",
         "",
-        "DRAINED BY NODEPROOF  STATE       SINCE   REASON",
+        "DRAINED BY NODEPROOF  STATE        SINCE  REASON",
         "n1                    IDLE+DRAIN   3 min  nodeproof[00c0ffee]: fs.mounted: gone",
         "n2                    IDLE+DRAIN  2.03 h  nodeproof[00c0ffee]: gpu.count: gone",
     ]
@@ -162,7 +162,7 @@ def test_the_budget_as_json(directory: str, slurm: FakeSlurm) -> None:
 
 
 def test_a_hostile_reason_is_one_line(directory: str, slurm: FakeSlurm) -> None:
-    drain(slurm, "n1", words="\x1b[2Jgone\nall 0 0 0")
+    drain(slurm, "n1", words="\x1b[2Jgone\rall 0 0 0")
 
     lines = guard(directory).output.splitlines()
 

@@ -1,7 +1,10 @@
 """The drain controller on a real Slurm: what nodes do by themselves in `test_drain`, and a thousand nodes at once."""
 
+import json
 import signal
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -72,7 +75,9 @@ def site_of(slurm: Slurm, directory: Path, more: str = "", user: str = "slurm") 
 
 @pytest.fixture(scope="module")
 def controller(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    with controlling(site_of(slurm, tmp_path_factory.mktemp("controller"))) as started:
+    site = site_of(slurm, tmp_path_factory.mktemp("controller"))
+    site.write(batch_s=0.05)  # there is nobody to wait for
+    with controlling(site) as started:
         yield started
 
 
@@ -161,6 +166,29 @@ def test_a_controller_killed_in_the_middle_of_a_drain_loses_nothing(slurm: Slurm
 def drains_of(slurm: Slurm, node: str) -> int:
     """Return how often slurmctld has drained a node: it logs a line for the state, and one for the reason."""
     return slurm.log.read_text().count(f" update_node: node {node} state set to DRAIN")
+
+
+def test_the_guard_shows_what_it_counts(controller: Controller, slurm: Slurm, n1: str, tmp_path: Path) -> None:
+    site = site_of(slurm, tmp_path)
+    host, _, port = slurm.url.rpartition(":")
+    site.slurm["metrics_url"] = f"{host}:{int(port) - 1}"  # slurmctld's own port
+    site.write()
+    assert isinstance(send(drain(n1), controller.node(n1), 10), Drained)
+
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "nodeproof", "fleet", "guard", "--policy", str(site.policy), "--json"],
+        capture_output=True,
+        check=True,
+    )
+
+    shown = json.loads(done.stdout)
+    assert shown["shares"][0] == {"partition": None, "total": 2, "out": 1, "limit": 2, "why_not": None}
+    assert [n["node"] for n in shown["drained"]] == [n1]
+    metrics = shown["metrics"]
+    if slurm.release == "24.11":
+        assert "error" in metrics
+    else:
+        assert (metrics["total"], metrics["down"], metrics["drain"], metrics["fail"]) == (2, 0, 1, 0)
 
 
 # A thousand nodes
