@@ -184,11 +184,7 @@ def test_the_guard_shows_what_it_counts(controller: Controller, slurm: Slurm, n1
     shown = json.loads(done.stdout)
     assert shown["shares"][0] == {"partition": None, "total": 2, "out": 1, "limit": 2, "why_not": None}
     assert [n["node"] for n in shown["drained"]] == [n1]
-    metrics = shown["metrics"]
-    if slurm.release == "24.11":
-        assert "error" in metrics
-    else:
-        assert (metrics["total"], metrics["down"], metrics["drain"], metrics["fail"]) == (2, 0, 1, 0)
+    assert shown["metrics"]["error"].startswith("no metrics from ")  # 26.05 has none without MetricsType
 
 
 # A thousand nodes

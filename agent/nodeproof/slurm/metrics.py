@@ -53,5 +53,5 @@ def read_counts(url: str, limit_s: float) -> Counts:
         raise SlurmUnreachable(harmless(f"no metrics from {url}: {type(error).__name__}: {error}", 300)) from error
     counts = counts_in(text)
     if counts is None:
-        raise SlurmUnreachable(f"no metrics from {url}: HTTP {answer.status_code} without counts of nodes")
+        raise SlurmUnreachable(f"no metrics from {url}: HTTP {answer.status_code} without counts (is MetricsType set?)")
     return counts
