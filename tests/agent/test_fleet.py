@@ -99,7 +99,7 @@ def slurm() -> Iterator[FakeSlurm]:
         yield fake
 
 
-def drain(slurm: FakeSlurm, name: str, age_s: int = 180, check: str = "fs.mounted", words: str = "gone") -> None:
+def drain(slurm: FakeSlurm, name: str, age_s: int = 150, check: str = "fs.mounted", words: str = "gone") -> None:
     reason = f"nodeproof[00c0ffee]: {check}: {words}"
     slurm.admin(name, "nodeproof", int(time.time()) - age_s, state=["DRAIN"], reason=reason)
 
@@ -130,9 +130,9 @@ def test_the_budget_is_shown_as_tables(directory: str, slurm: FakeSlurm) -> None
         "  for fs.mounted: 1, the limit is 5",
         f"Counted from slurmrestd at {slurm.url}, v0.0.42.",
         "",
-        "DRAINED BY NODEPROOF  STATE        SINCE  REASON",
-        "n1                    IDLE+DRAIN   3 min  nodeproof[00c0ffee]: fs.mounted: gone",
-        "n2                    IDLE+DRAIN  2.03 h  nodeproof[00c0ffee]: gpu.count: gone",
+        "DRAINED BY NODEPROOF  STATE         SINCE  REASON",
+        "n1                    IDLE+DRAIN  2.5 min  nodeproof[00c0ffee]: fs.mounted: gone",
+        "n2                    IDLE+DRAIN      2 h  nodeproof[00c0ffee]: gpu.count: gone",
     ]
     assert slurm.requests == [("GET", "/slurm/v0.0.42/nodes/")]
     assert slurm.writes == []
@@ -157,7 +157,7 @@ def test_the_budget_as_json(directory: str, slurm: FakeSlurm) -> None:
     assert document["checks"] == {"counts": {"fs.mounted": 1}, "limit": 5}
     (drained,) = document["drained"]
     assert drained["node"] == "n1"
-    assert 180 <= drained["age_s"] < 240
+    assert 150 <= drained["age_s"] < 240
     assert document["metrics"] is None
 
 

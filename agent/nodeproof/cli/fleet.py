@@ -132,5 +132,6 @@ def _table(rows: Sequence[Sequence[str]], alignment: str) -> Iterator[str]:
 def _duration(seconds: float) -> str:
     for unit_s, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= unit_s:
-            return f"{seconds / unit_s:.3g} {unit}"
+            number = seconds / unit_s
+            return f"{number:.0f} {unit}" if number >= 10 else f"{number:.2g} {unit}"
     return f"{seconds:.0f} s"
