@@ -1,14 +1,15 @@
 # make run: set up and health-check this node. make test: set up and run the tests.
 # make lint: every static check. make labs: real Slurm and real kernels in VMs (root).
-# make pass-time: where the milliseconds of a pass go. make bench-peers: our benchmarks beside the public
-# tools, into bench/README.md (PEERS=--help for options). .ci/run calls lint, test and labs.
+# make pass-time: where the milliseconds of a pass go. make gate-time: what a prolog costs on a healthy node, and a
+# script in the manner of NHC. make bench-peers: our benchmarks beside the public tools, into bench/README.md
+# (PEERS=--help for options). .ci/run calls lint, test and labs.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find native -type f -not -path '*/build/*')
 
-.PHONY: run test lint labs pass-time bench-peers clean
+.PHONY: run test lint labs pass-time gate-time bench-peers clean
 
 run: $(VENV)/.run
 	@$(BIN)/nodeproof check; echo "(exit code of nodeproof check: $$?)"
@@ -31,6 +32,9 @@ labs: $(VENV)/.dev
 
 pass-time: $(VENV)/.dev
 	$(BIN)/python tests/performance/pass_time.py
+
+gate-time: $(VENV)/.dev
+	$(BIN)/python tests/performance/gate.py
 
 bench-peers: $(VENV)/.run
 	$(BIN)/python -m peers $(PEERS)

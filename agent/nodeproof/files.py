@@ -12,10 +12,11 @@ def state_directory() -> str:
     return os.path.join(base if os.path.isabs(base) else os.path.expanduser("~/.local/state"), "nodeproof")
 
 
-def replace_file(path: str, content: bytes, mode: int) -> None:
+def replace_file(path: str, content: bytes, mode: int, *, is_durable: bool = True) -> None:
     """Replace a file in one step: readers see the old one or the new one, whole. Raises OSError.
 
-    The new one is made beside it under a name of this process, never through a link that somebody planted.
+    The new one is made beside it under a name of this process, never through a link that somebody planted. Its mode is
+    `mode` whatever the umask. What is not `is_durable` waits for no disk, and may be lost in a power cut.
     """
     part = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
@@ -24,7 +25,9 @@ def replace_file(path: str, content: bytes, mode: int) -> None:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            os.fchmod(stream.fileno(), mode)
+            if is_durable:
+                os.fsync(stream.fileno())
         os.replace(part, path)
     except OSError:
         with contextlib.suppress(FileNotFoundError):

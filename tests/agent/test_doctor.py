@@ -184,6 +184,11 @@ def test_a_hook_file_that_is_well(script: Path) -> None:
     script.write_text("#!/bin/sh\nexec /usr/libexec/nodeproof/slurm/prolog\n")
     assert hook_files([str(script)]) == [found]
     assert hook_files([f"{script},{script}"]) == [found, found]
+    script.write_text("#!/bin/sh\nexec /opt/nodeproof/bin/nodeproof-gate --timeout 40 prolog\n")
+    assert hook_files([str(script)]) == [found]
+    script.rename(script.with_name("nodeproof-gate"))
+    script.symlink_to("nodeproof-gate")
+    assert hook_files([str(script)]) == [found]
 
 
 def test_a_hook_file_that_slurmd_cannot_run_or_others_can_write(script: Path) -> None:

@@ -392,9 +392,12 @@ def test_that_nobody_reads_the_lines_changes_no_exit_code(hook: Run, sick: str, 
 
 
 @pytest.mark.parametrize("kind", ["healthcheck", "prolog", "epilog"])
-def test_what_slurmd_runs_is_one_line_with_absolute_paths(kind: str) -> None:
+def test_what_slurmd_runs_has_absolute_paths_and_asks_the_gate_where_there_is_one(kind: str) -> None:
     file = PACKAGING / kind
-    (command,) = [line for line in file.read_text().splitlines() if not line.startswith("#")]
 
-    assert command == f"exec /opt/nodeproof/bin/python -I -m nodeproof hook {kind}"
+    assert [line for line in file.read_text().splitlines() if not line.startswith("#")] == [
+        "gate=/opt/nodeproof/bin/nodeproof-gate",
+        f"[ ! -x $gate ] || exec $gate {kind}",
+        f"exec /opt/nodeproof/bin/python -I -m nodeproof hook {kind}",
+    ]
     assert file.stat().st_mode & 0o777 == 0o755

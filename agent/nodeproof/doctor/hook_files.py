@@ -13,7 +13,10 @@ from nodeproof.host.base import read_regular
 _MOST_BYTES = 1 << 16
 
 #: Our command line, or the program of ours that is one line of it.
-_CALL = re.compile(r"\bnodeproof\b.*(?:\bhook\s+|/slurm/)(healthcheck|prolog|epilog)\b")
+_CALL = re.compile(r"\bnodeproof\b.*(?:\bhook\s+|/slurm/|-gate\s+(?:\S+\s+)*)(healthcheck|prolog|epilog)\b")
+
+#: A link to it, named after a hook, is that hook.
+_GATE, _HOOKS = "nodeproof-gate", frozenset({"healthcheck", "prolog", "epilog"})
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -41,6 +44,8 @@ def _looked_at(path: str) -> HookFile:
             return HookFile(path, "is no regular file", frozenset())
         if not info.st_mode & stat.S_IXUSR:
             return HookFile(path, f"is not executable (mode {info.st_mode & 0o7777:04o})", frozenset())
+        if os.path.basename(os.path.realpath(path)) == _GATE:
+            return HookFile(path, _writable_by_others(path), _HOOKS & {os.path.basename(path)})
         text = read_regular(path, path, _MOST_BYTES).decode(errors="replace")
     except FileNotFoundError:
         return HookFile(path, "is not there", frozenset())
