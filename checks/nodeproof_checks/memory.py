@@ -1,5 +1,6 @@
 """Judgement of memory: size, errors, huge pages and swap. The modules themselves are in `dimms`."""
 
+from collections.abc import Container
 from typing import Annotated, Literal
 
 from nodeproof.check import check
@@ -59,13 +60,23 @@ def edac(
     evidence = {"uncorrected_errors": uncorrected, "corrected_errors": corrected}
     if uncorrected:
         found = [f"{label} has {count}" for label, count in uncorrected.items()]
-        return fail(f"uncorrected memory errors, expected none: {named(found)}", **evidence)
-    above = [f"{label} has {count}" for label, count in corrected.items() if count > max_corrected_errors]
+        return fail(
+            f"uncorrected memory errors, expected none: {named(found)}", parts=_parts(errors, uncorrected), **evidence
+        )
+    above = {label: count for label, count in corrected.items() if count > max_corrected_errors}
     if above:
-        return fail(f"corrected memory errors, expected at most {max_corrected_errors}: {named(above)}", **evidence)
+        found = [f"{label} has {count}" for label, count in above.items()]
+        text = f"corrected memory errors, expected at most {max_corrected_errors}: {named(found)}"
+        return fail(text, parts=_parts(errors, above), **evidence)
     for error in errors.unread:
         raise error
     return ok(f"0 uncorrected and {sum(corrected.values())} corrected memory errors", **evidence)
+
+
+def _parts(errors: MemoryErrors, labels: Container[str]) -> list[str]:
+    """Return modules as the kernel log names them (by their own label), and as their counters are named."""
+    names = [name for c in errors.counts if c.label in labels for name in (c.dimm, c.label) if name]
+    return [f"dimm:{name}" for name in dict.fromkeys(names)]
 
 
 @check(

@@ -40,7 +40,9 @@ def count(
     if live + len(drives.unread) < claimed:
         which = [f"{n} (serial {drives.known[n].serial}) is {state}" for n, state in idle.items()]
         return fail(
-            f"{plural(live, 'live NVMe drive')}, expected {claimed}" + (f": {named(which)}" if which else ""), live=live
+            f"{plural(live, 'live NVMe drive')}, expected {claimed}" + (f": {named(which)}" if which else ""),
+            live=live,
+            drives=list(idle),
         )
     for error in drives.unread.values():
         raise error

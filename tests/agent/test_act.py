@@ -57,7 +57,7 @@ def test_enforcing_drains_once_and_resumes_when_it_passed(node: Node) -> None:
 
     assert node.act(Status.OK)["summary"] == "resumed n1: fs.mounted passed again"
     assert node.states() == [["DRAIN"], ["UNDRAIN"]]
-    assert set(node.saved()) == {"schema", "streaks"}
+    assert set(node.saved()) == {"schema", "streaks", "resumed_at"}
 
 
 def test_a_healthy_node_asks_slurm_nothing(node: Node) -> None:

@@ -20,6 +20,9 @@ from nodeproof.slurm.plan import ADOPTABLE_S
 from nodeproof.slurm.wish import parts
 from nodeproof.state import LeftAlone, State
 
+#: So many resumes are remembered: no policy can ask for more.
+MOST_RESUMES = 1000
+
 
 def after(state: State, wish: Wish, outcome: Outcome, before: Record | None, now_s: int) -> State:
     """Return the state after an outcome.
@@ -42,7 +45,9 @@ def after(state: State, wish: Wish, outcome: Outcome, before: Record | None, now
             return state._replace(drain=_record(node, (*known, *wish.checks)), left_alone=None)
         case Foreign(_, is_noted) if wish.action == "drain":
             return state._replace(drain=None, left_alone=LeftAlone(wish.checks, is_noted))
-        case Resumed() | Free() | Foreign() | LostRace():
+        case Resumed():
+            return state._replace(drain=None, resumed_at=(*state.resumed_at[1 - MOST_RESUMES :], now_s))
+        case Free() | Foreign() | LostRace():
             return state._replace(drain=None)
 
 

@@ -13,6 +13,7 @@ from nodeproof.act.remembered import after
 from nodeproof.act.told import Done, dry, failed, held_back, told
 from nodeproof.act.wanted import Moment, Step, step_of
 from nodeproof.decide import History, Intent, Streak, counted, decide, this_pass_only
+from nodeproof.decide.incidents import Relations
 from nodeproof.engine import Pass
 from nodeproof.errors import NodeproofError, PolicyError, SlurmUnreachable
 from nodeproof.policy.settings import Settings
@@ -48,17 +49,19 @@ def act(  # noqa: PLR0913, PLR0917  # what a pass came to, whose it is, and what
     limit_s: float | None = None,
     *,
     wait_s: float = 0.0,
+    relations: Relations | None = None,
     random: "Random | None" = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, object]:
     """Decide on this pass and act as policy says. Returns the outcome as JSON values; `write` gets what is loud.
 
     `limit_s` is all the time for Slurm (None: policy's slurm.timeout_s), `wait_s` how long to wait for
-    another run to end.
+    another run to end. `relations` tell which parts of the machine are one, so that a reason names the cause.
     """
     name = settings.slurm.node_name or host_name.partition(".")[0]
     store = Store(state_dir or "")
-    run = _Run(name, settings, store, _Pace(settings.slurm.timeout_s if limit_s is None else limit_s, random, sleep))
+    pace = _Pace(settings.slurm.timeout_s if limit_s is None else limit_s, random, sleep)
+    run = _Run(name, settings, store, pace, relations)
     try:
         intent, done = run.all_of(pass_, wait_s)
     except Exception as error:  # noqa: BLE001  # the report must not be lost to a bug, or to what slurmrestd answered
@@ -103,11 +106,12 @@ class _Pace:
 class _Run:
     """One run of `act`, from the state file to Slurm and back."""
 
-    def __init__(self, name: str, settings: Settings, store: Store, pace: _Pace) -> None:
+    def __init__(self, name: str, settings: Settings, store: Store, pace: _Pace, relations: Relations | None) -> None:
         self.name = name
         self.settings = settings
         self.store = store
         self.pace = pace
+        self.relations = relations
         self.state = State()
         self.slurm_warnings: list[str] = []
 
@@ -129,16 +133,18 @@ class _Run:
         """Count this pass and decide. What cannot be written is not believed: it may be long out of date."""
         saved, results, settings = self.store.load(), pass_.results, self.settings
         drained_for = saved.drain.checks if saved.drain else ()
-        known = History({check_id: Streak(*counts) for check_id, counts in saved.streaks.items()}, drained_for)
+        since = moment.now_s - settings.agent.flap_window_h * 3600
+        resumes = sum(at >= since for at in saved.resumed_at)
+        known = History({check_id: Streak(*counts) for check_id, counts in saved.streaks.items()}, drained_for, resumes)
         if not settings.doubts:  # else judged by the policy of other nodes, perhaps: nothing to remember
             known = counted(known, results)
-        intent = decide(results, known, settings)
+        intent = decide(results, known, settings, self.relations)
         step = step_of(intent, saved._replace(streaks=known.streaks), results, settings, moment)
         self.state = step.state
         if settings.doubts or self.store.save(self.state):
             return intent, step
         self.store.warnings.append("without memory, nothing is resumed, and drained only by a check with after = 1")
-        intent = decide(results, this_pass_only(results), settings)
+        intent = decide(results, this_pass_only(results), settings, self.relations)
         self.state = State(drain=saved.drain)
         return intent, step_of(intent, self.state, results, settings, moment)
 

@@ -18,10 +18,14 @@ class Streak(NamedTuple):
 
 
 class History(NamedTuple):
-    """What a decision needs of earlier passes. `drained_for` names the checks that our drain stands for."""
+    """What a decision needs of earlier passes.
+
+    `drained_for` names the checks that our drain stands for, `resumes` counts ours within policy's flap_window_h.
+    """
 
     streaks: Mapping[str, Streak] = {}
     drained_for: tuple[str, ...] = ()
+    resumes: int = 0
 
     def of(self, check_id: str) -> Streak:
         return self.streaks.get(check_id, Streak())

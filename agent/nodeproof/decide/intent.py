@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from nodeproof.decide.history import History, can_drain
+from nodeproof.decide.incidents import Relations, by_cause
 from nodeproof.decide.reason import text_of
 from nodeproof.engine import Result
 from nodeproof.policy.settings import Settings
-from nodeproof.verdict import Status, named
+from nodeproof.verdict import Status, named, plural
 
 Action = Literal["drain", "resume", "nothing"]
 
@@ -25,13 +26,15 @@ class Intent(NamedTuple):
     text: str = ""
 
 
-def decide(results: Sequence[Result], history: History, settings: Settings) -> Intent:
-    """Return what follows from this pass; `history` has it counted already."""
+def decide(
+    results: Sequence[Result], history: History, settings: Settings, relations: Relations | None = None
+) -> Intent:
+    """Return what follows from this pass; `history` has it counted already. `relations` tell which parts are one."""
     is_dry = settings.mode != "enforce"
     if settings.doubts:
         return Intent("nothing", f"its classes are not known: {named(settings.doubts, 2)}", is_dry)
     failing = [r for r in results if r.verdict.status is Status.FAIL and can_drain(r)]
-    ripe = [r for r in failing if history.of(r.spec.id).fails >= r.settings.after]
+    ripe = by_cause([r for r in failing if history.of(r.spec.id).fails >= r.settings.after], relations)
     if ripe:
         checks = tuple(r.spec.id for r in ripe)
         return Intent("drain", _why_drain(ripe, history), is_dry, checks, text_of(ripe))
@@ -40,6 +43,8 @@ def decide(results: Sequence[Result], history: History, settings: Settings) -> I
     holding = [*_still_failing(failing, history), *_not_yet_clear(results, history, settings)]
     if holding:
         return Intent("nothing", f"it stays drained: {named(holding, 2)}", is_dry)
+    if history.resumes >= settings.agent.flaps:
+        return Intent("nothing", _why_quarantined(history, settings), is_dry)
     return Intent("resume", f"{named(history.drained_for)} passed again", is_dry, history.drained_for)
 
 
@@ -48,6 +53,14 @@ def _why_drain(ripe: Sequence[Result], history: History) -> str:
     times = f" {fails} times in a row" if fails > 1 else ""
     more = f" (and {named([r.spec.id for r in ripe[1:]])})" if len(ripe) > 1 else ""
     return f"{first.spec.id} failed{times}: {first.verdict.summary}{more}"
+
+
+def _why_quarantined(history: History, settings: Settings) -> str:
+    times, window_h = history.resumes, settings.agent.flap_window_h
+    return (
+        f"it stays drained, though {named(history.drained_for)} passed again: it was drained and resumed"
+        f" {plural(times, 'time')} in {window_h:g} h (find the cause, then `nodeproof resume`)"
+    )
 
 
 def _why_nothing(failing: Sequence[Result], history: History) -> str:

@@ -14,7 +14,7 @@ _PLAIN = str.maketrans({"…": "...", "µ": "u", "°": " "} | dict.fromkeys("\"'
 
 
 def text_of(results: Sequence[Result]) -> str:
-    """Return `check.id: summary (+n more)` for the failures of a drain, worst first.
+    """Return `check.id: summary (+n more)` for the failures of a drain, the cause first.
 
     Printable ASCII and at most `MAX_TEXT_BYTES`; what is too long loses the end of its summary.
     """

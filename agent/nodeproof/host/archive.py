@@ -10,6 +10,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from nodeproof.errors import RecordingError
@@ -27,10 +28,11 @@ MAX_HEADER_BYTES = 64 << 10
 MAX_PATH_PARTS = 100
 
 
-def write(notes: Notes, out: Path) -> None:
+def write(notes: Notes, out: Path, beside: Mapping[str, bytes] | None = None) -> None:
     """Write a recording to `out`: an archive if it ends in .tar.gz or .tgz, else a new directory.
 
-    Either is written beside `out` first and renamed: a full disk leaves nothing half done.
+    `beside` are files for people, by name, that lie beside `host.json` and that no replay looks at.
+    Archive or tree is written beside `out` first and renamed: a full disk leaves nothing half done.
     Raises RecordingError.
     """
     if out.name.endswith((".tar.gz", ".tgz")):
@@ -40,22 +42,22 @@ def write(notes: Notes, out: Path) -> None:
         if out.is_dir() and any(out.iterdir()):
             raise RecordingError(str(out), "the directory is not empty")
     try:
-        write_part(notes, part)
+        write_part(notes, part, beside or {})
         part.replace(out)
     except OSError as error:
         _remove(part)
         raise RecordingError(str(out), f"cannot write: {error.strerror or error}") from error
 
 
-def _write_archive(notes: Notes, part: Path) -> None:
+def _write_archive(notes: Notes, part: Path, beside: Mapping[str, bytes]) -> None:
     # for its owner alone: a recording may hold what only root could read. O_EXCL: never through a planted link
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         with tarfile.open(fileobj=stream, mode="w:gz") as tar:
             directories = _empty_directories(notes)
             # first, and with their number: tarfile takes a damaged header for the end of the archive
-            sidecar = json.loads(notes.sidecar()) | {"members": 1 + len(directories) + len(notes.files)}
+            sidecar = json.loads(notes.sidecar()) | {"members": 1 + len(beside) + len(directories) + len(notes.files)}
             first = json.dumps(sidecar, indent=1, sort_keys=True).encode() + b"\n"
-            for path, content in [("/" + SIDECAR, first), *sorted(notes.files.items())]:
+            for path, content in [("/" + SIDECAR, first), *beside.items(), *sorted(notes.files.items())]:
                 entry = tarfile.TarInfo(path.lstrip("/"))
                 entry.size, entry.mode = len(content), 0o644
                 tar.addfile(entry, io.BytesIO(content))
@@ -67,7 +69,7 @@ def _write_archive(notes: Notes, part: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def _write_tree(notes: Notes, part: Path) -> None:
+def _write_tree(notes: Notes, part: Path, beside: Mapping[str, bytes]) -> None:
     part.mkdir(mode=0o700)
     for path in _empty_directories(notes):
         (part / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
@@ -75,7 +77,8 @@ def _write_tree(notes: Notes, part: Path) -> None:
         file = part / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    (part / SIDECAR).write_bytes(notes.sidecar())
+    for name, content in {SIDECAR: notes.sidecar(), **beside}.items():
+        (part / name).write_bytes(content)
 
 
 def _empty_directories(notes: Notes) -> list[str]:

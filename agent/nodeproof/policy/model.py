@@ -28,6 +28,7 @@ _HTTP_URL = r"^(https?://[^/?#@\s]+(/[^?#@\s]*)?)?$"
 _FRACTION: dict[str, float | str] = {"ge": 0, "le": 1}
 _COUNT: dict[str, float | str] = {"ge": 0, "le": 1_000_000}
 _SPREAD: dict[str, float | str] = {"ge": 0, "le": 600}
+_UNKNOWN_S: dict[str, float | str] = {"ge": 0, "le": 31_536_000}
 _TIMEOUT: dict[str, float | str] = {"gt": 0, "le": 600}
 
 #: The keys of settings.py: what they mean, and what limits their values. Those of a table carry its name.
@@ -68,11 +69,23 @@ _MEANING: dict[str, tuple[str, dict[str, float | str]]] = {
     "controller.key_file": ("private key of that certificate, mode 0600", {}),
     "controller.secret_file": ("secret that the nodes' credentials are made from, mode 0600", {}),
     "controller.batch_s": ("seconds that the controller gathers wishes before it writes", {"ge": 0, "le": 60}),
+    "agent.interval_s": ("seconds from one health check of the agent to the next", {"ge": 1, "le": 86400}),
+    "agent.counters_s": ("seconds from one reading of counters to the next", {"ge": 1, "le": 86400}),
+    "agent.jitter_share": ("share of an interval over which nodes spread", {"ge": 0, "le": 1}),
+    "agent.metrics_listen": ("address:port of metrics over HTTP; empty: none", {}),
+    "agent.metrics_file": ("file for node_exporter's textfile collector, NAME.prom; empty: none", {}),
+    "agent.socket_group": ("group whose members may read the agent's status; empty: root alone", {}),
+    "agent.history_days": ("days that history is kept", {"gt": 0, "le": 3650}),
+    "agent.history_mb": ("size of the history in MB", {"ge": 1, "le": 65536}),
+    "agent.flaps": ("times a node may be drained and resumed in the window below before it stays drained", _COUNT),
+    "agent.flap_window_h": ("hours of that window", {"gt": 0, "le": 8760}),
+    "agent.unknown_after_s": ("seconds that a check may be unknown before that is a finding", _UNKNOWN_S),
 }
 _TABLES = {
     "slurm": "where slurmrestd is, and who we are there",
     "guard": "how many nodes may be taken out of service",
     "controller": "the drain controller: where it is, and how it runs",
+    "agent": "the resident agent: how often it looks, what it keeps and what it publishes",
 }
 _NUMBERS = (int, float, int | None, float | None)
 

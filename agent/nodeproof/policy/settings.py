@@ -86,6 +86,29 @@ class ControllerSettings(NamedTuple):
     batch_s: float = 0.3
 
 
+class AgentSettings(NamedTuple):
+    """The resident agent (`nodeproof agent`): how often it looks, what it keeps, and what it publishes.
+
+    `interval_s` is that of a health check, `counters_s` that of reading counters; each is spread over
+    `jitter_share` of itself, so that the nodes of a fleet do not act in step. `metrics_listen` empty: no metrics
+    over HTTP; `metrics_file`: for node_exporter's textfile collector. `socket_group` may read `nodeproof status`.
+    A node that was drained and resumed `flaps` times in `flap_window_h` hours stays drained. A check that is unknown
+    for `unknown_after_s` is a finding.
+    """
+
+    interval_s: float = 300.0
+    counters_s: float = 60.0
+    jitter_share: float = 0.1
+    metrics_listen: str = "127.0.0.1:9836"
+    metrics_file: str = ""
+    socket_group: str = ""
+    history_days: float = 90.0
+    history_mb: float = 64.0
+    flaps: int = 3
+    flap_window_h: float = 24.0
+    unknown_after_s: float = 3600.0
+
+
 class Settings(NamedTuple):
     """The effective policy of one node.
 
@@ -99,6 +122,7 @@ class Settings(NamedTuple):
     slurm: SlurmSettings = SlurmSettings()
     guard: GuardSettings = GuardSettings()
     controller: ControllerSettings = ControllerSettings()
+    agent: AgentSettings = AgentSettings()
     classes: tuple[str, ...] = ()
     checks: Mapping[str, CheckSettings] = {}
     origin: Mapping[str, str] = {}
@@ -111,8 +135,9 @@ class Settings(NamedTuple):
 _DEFAULT = CheckSettings()
 
 #: The tables of a policy file that stand for one field of `Settings` each.
-TABLES: Mapping[str, type[SlurmSettings] | type[GuardSettings] | type[ControllerSettings]] = {
+TABLES: Mapping[str, type[SlurmSettings] | type[GuardSettings] | type[ControllerSettings] | type[AgentSettings]] = {
     "slurm": SlurmSettings,
     "guard": GuardSettings,
     "controller": ControllerSettings,
+    "agent": AgentSettings,
 }

@@ -36,7 +36,7 @@ class State(NamedTuple):
 
     Failing and passing passes in a row by check; our drain, if there is one; a drain that was decided and is
     not carried out yet; what is known of a node that is not in service, or must stay there, by no doing of ours;
-    and when our prolog failed last (seconds since the epoch).
+    when our prolog failed last, and when we resumed the node lately (seconds since the epoch).
     """
 
     streaks: Mapping[str, tuple[int, int]] = {}
@@ -45,6 +45,7 @@ class State(NamedTuple):
     left_alone: LeftAlone | None = None
     held: Held | None = None
     prolog_failed_at: int | None = None
+    resumed_at: tuple[int, ...] = ()
 
 
 def to_json(state: State) -> str:
@@ -57,6 +58,7 @@ def to_json(state: State) -> str:
         "left_alone": state.left_alone and state.left_alone._asdict(),
         "held": state.held and state.held._asdict(),
         "prolog_failed_at": state.prolog_failed_at,
+        "resumed_at": list(state.resumed_at) or None,
     }
     return json.dumps({key: value for key, value in made.items() if value is not None}, indent=1) + "\n"
 
@@ -77,6 +79,7 @@ def from_json(text: bytes) -> State:
         left_alone=_left_alone(read["left_alone"]) if "left_alone" in read else None,
         held=_held(read["held"]) if "held" in read else None,
         prolog_failed_at=_number(read["prolog_failed_at"]) if "prolog_failed_at" in read else None,
+        resumed_at=_numbers(read.get("resumed_at", [])),
     )
 
 
@@ -99,6 +102,12 @@ def _held(read: object) -> Held:
     if not isinstance(read, dict) or not all(isinstance(read.get(key), str) for key in ("why", "text")):
         raise ValueError("held does not say what and why")
     return Held(_number(read.get("until")), read["why"], read["text"])
+
+
+def _numbers(read: object) -> tuple[int, ...]:
+    if not isinstance(read, list):
+        raise ValueError(f"not a list of times: {read!r:.80}")  # noqa: TRY004  # of a file, as all of these
+    return tuple(map(_number, read))
 
 
 def _number(read: object) -> int:
