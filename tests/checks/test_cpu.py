@@ -177,7 +177,7 @@ def test_what_was_learned_passes(machine: Machine) -> None:
         | {f"{CPU}/vulnerabilities/itlb_multihit": "KVM: Mitigation: VMX disabled\n"}
         | {f"{d}/current_clocksource": "hpet\n", f"{d}/available_clocksource": "hpet\n"}
     )
-    elsewhere = {"cpu.governor", "cpu.frequency_limits", "cpu.idle_states"}
+    elsewhere = {"cpu.governor", "cpu.frequency_limits", "cpu.idle_states", "cpu.throttle_rate"}
     for name, spec in registry().items():
         if spec.subject == "cpu" and "bench" not in spec.tags and name not in elsewhere:
             assert spec.learn is not None

@@ -4,7 +4,9 @@
  * Words, separated by spaces: gpus=8 (how many), init=CODE (nvmlInit fails), hang=INDEX and crash=INDEX (in the
  * handle call of that GPU; -1: in nvmlInit), refused=INDEX code=CODE (no handle), lost=INDEX (a handle, and then
  * "GPU is lost"), narrow=INDEX (x8), pending=INDEX, failed=INDEX, exhausted=INDEX, mig=INDEX (remapped rows not
- * supported), forbidden=INDEX (remapped rows need a permission), garbled=INDEX (a name that is not UTF-8).
+ * supported), forbidden=INDEX (remapped rows need a permission), garbled=INDEX (a name that is not UTF-8),
+ * xid=CODE (what an event set tells of GPU xid_gpu=INDEX, xids=COUNT times; then nothing more, or after=CODE: that
+ * error, -1: a crash), deaf=1 (no GPU supports events).
  * Signatures: NVIDIA NVML API reference.
  */
 #include <signal.h>
@@ -13,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, GPU_IS_LOST = 15, NONE = -2 };
+enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, TIMEOUT = 10, GPU_IS_LOST = 15, NONE = -2 };
 
 typedef struct {
     char bus_id_legacy[16];
@@ -24,6 +26,14 @@ typedef struct {
 typedef struct {
     unsigned max, high, partial, low, none;
 } histogram;
+
+typedef struct {
+    int *gpu;
+    unsigned long long type, data;
+    unsigned gpu_instance, compute_instance;
+} event_data;
+
+static int *registered[64];
 
 static int option(const char *name, int otherwise)
 {
@@ -194,4 +204,41 @@ int nvmlDeviceGetRowRemapperHistogram(const int *gpu, histogram *out)
     unsigned exhausted = is("exhausted", gpu) ? 2 : 0;
     *out = (histogram){.max = 640 - exhausted, .none = exhausted};
     return is("mig", gpu) ? NOT_SUPPORTED : lost_handle(gpu);
+}
+
+int nvmlEventSetCreate(int **out)
+{
+    static int set;
+    *out = &set;
+    return SUCCESS;
+}
+
+int nvmlDeviceRegisterEvents(int *gpu, unsigned long long types, int *set)
+{
+    enum { XID_CRITICAL_ERROR = 8 };
+    if (!set || types != XID_CRITICAL_ERROR)
+        return INVALID_ARGUMENT;
+    if (option("deaf", 0))
+        return NOT_SUPPORTED;
+    registered[*gpu] = gpu;
+    return lost_handle(gpu);
+}
+
+int nvmlEventSetWait_v2(int *set, event_data *out, unsigned timeout_ms)
+{
+    static int told;
+    int *gpu = registered[option("xid_gpu", 0)];
+    if (!set)
+        return INVALID_ARGUMENT;
+    if (gpu && told < option("xids", option("xid", NONE) == NONE ? 0 : 1)) {
+        told++;
+        *out = (event_data){.gpu = gpu, .type = 8, .data = (unsigned long long)option("xid", 0)};
+        return SUCCESS;
+    }
+    if (option("after", NONE) == -1)
+        raise(SIGSEGV);
+    if (option("after", NONE) != NONE)
+        return option("after", NONE);
+    usleep(timeout_ms * 1000);
+    return TIMEOUT;
 }

@@ -40,6 +40,7 @@ Versions = dict[str, dict[str, str]]
 class _Message(NamedTuple):
     type: int
     payload: bytes
+    flags: int
 
 
 def devlink_info() -> dict[str, Versions]:
@@ -98,10 +99,10 @@ def messages(data: bytes) -> Iterator[_Message]:
     while at < len(data):
         if len(data) - at < _HEADER.size:
             raise FactError("devlink_info", "malformed", "a message is cut short")
-        length, kind, _, _, _ = _HEADER.unpack_from(data, at)
+        length, kind, flags, _, _ = _HEADER.unpack_from(data, at)
         if not _HEADER.size <= length <= len(data) - at:
             raise FactError("devlink_info", "malformed", f"a message of {length} bytes")
-        yield _Message(kind, data[at + _HEADER.size : at + length])
+        yield _Message(kind, data[at + _HEADER.size : at + length], flags)
         at += _aligned(length)
 
 

@@ -1,12 +1,13 @@
 """NVIDIA GPUs: what the PCI bus shows, and what the driver says of them through NVML."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from nodeproof.errors import FactError, Kind
 from nodeproof.host import Host
 from nodeproof.host.nvml import nvml_device, nvml_devices
 from nodeproof.probes import fact
+from nodeproof.probes.counter import Counter
 
 PCI_DEVICES = "/sys/bus/pci/devices"
 NVIDIA = "0x10de"
@@ -154,6 +155,14 @@ class Gpus(NamedTuple):
             errors.append(FactError("nvml_devices", "failed", ": ".join(self.init_error)))
         errors += [FactError(f"nvml_device {i}", "failed", ": ".join(e)) for i, e in self.refused.items()]
         return errors + [error for gpu in self.known.values() for error in gpu.unread(*fields)]
+
+    def counters(self) -> Iterator[Counter]:
+        """Yield rows that were remapped, by PCI address as the kernel log names a GPU."""
+        for gpu in self.known.values():
+            if gpu.remapped_rows is not None and gpu.pci_address is not None:
+                part, rows = f"pci:{gpu.pci_address}", gpu.remapped_rows
+                yield Counter("gpu.remapped_correctable", part, rows.correctable)
+                yield Counter("gpu.remapped_uncorrectable", part, rows.uncorrectable)
 
 
 def _pci_addresses(host: Host) -> tuple[str, ...]:

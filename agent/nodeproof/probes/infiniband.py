@@ -1,10 +1,12 @@
 """RDMA facts from sysfs: host channel adapters and their ports."""
 
+from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 from nodeproof.errors import FactError
 from nodeproof.host import Host
 from nodeproof.probes import fact
+from nodeproof.probes.counter import Counter
 from nodeproof.probes.parse import integer, optional_text
 
 HCAS = "/sys/class/infiniband"
@@ -91,3 +93,59 @@ def _port(host: Host, path: str) -> IbPort:
         rate_gb_per_s=float(rate),
         link_layer=host.text(f"{path}/link_layer"),
     )
+
+
+#: Error counters of a port and how wide they are: at their largest value they stay there (InfiniBand Architecture
+#: Specification, volume 1, PortCounters; drivers/infiniband/core/sysfs.c has the widths).
+_ERROR_BITS = {
+    "symbol_error": 16,
+    "link_error_recovery": 8,
+    "link_downed": 8,
+    "port_rcv_errors": 16,
+    "port_rcv_remote_physical_errors": 16,
+    "port_xmit_discards": 16,
+    "local_link_integrity_errors": 4,
+    "excessive_buffer_overrun_errors": 4,
+}
+
+
+@fact("/sys/class/infiniband/*/device/physfn", "/sys/class/infiniband/*/ports/*/counters/*", isolated=True)
+class IbErrors(NamedTuple):
+    """Error counters by `adapter/port` and name, without those that an adapter does not have; no virtual functions.
+
+    They count since the adapter was reset, or since somebody cleared them (`perfquery -R`).
+    """
+
+    known: dict[str, dict[str, int]]
+    unread: dict[str, FactError]
+
+    @classmethod
+    def read(cls, host: Host) -> Self:
+        """Raise FactError `absent` where no RDMA port counts its errors."""
+        virtual = {path.split("/")[4] for path in host.glob(f"{HCAS}/*/device/physfn")}
+        known: dict[str, dict[str, int]] = {}
+        unread: dict[str, FactError] = {}
+        for path in host.glob(f"{HCAS}/*/ports/*/counters"):
+            adapter, port = path.split("/")[4], path.split("/")[6]
+            try:
+                counts = {name: _count(host, f"{path}/{name}") for name in _ERROR_BITS}
+            except FactError as error:
+                unread[f"{adapter}/{port}"] = error
+                continue
+            found = {name: count for name, count in counts.items() if count is not None}
+            if found and adapter not in virtual:
+                known[f"{adapter}/{port}"] = found
+        if not known and not unread:
+            raise FactError(f"{HCAS}/*/ports/*/counters", "absent", "no RDMA port counts errors")
+        return cls(known, unread)
+
+    def counters(self) -> Iterator[Counter]:
+        for port, counts in self.known.items():
+            for name, count in counts.items():
+                yield Counter(f"ib.{name}", f"ib:{port}", count, bits=_ERROR_BITS[name], saturates=True)
+
+
+def _count(host: Host, path: str) -> int | None:
+    """Return the counter; None where there is none: `N/A (no PMA)` says a driver before Linux 5.10."""
+    text = optional_text(host, path)
+    return None if text is None or text.startswith("N/A") else integer(path, text)

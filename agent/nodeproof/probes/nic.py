@@ -1,6 +1,7 @@
 """Facts of network interfaces from sysfs, the ethtool ioctl and devlink."""
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 from nodeproof.errors import FactError
@@ -8,6 +9,7 @@ from nodeproof.host import Host
 from nodeproof.host.devlink import Versions, devlink_info
 from nodeproof.host.ethtool import ethtool_drvinfo
 from nodeproof.probes import fact
+from nodeproof.probes.counter import Counter
 from nodeproof.probes.infiniband import HCAS
 from nodeproof.probes.parse import integer, read_int
 from nodeproof.probes.pci import uevent
@@ -120,6 +122,15 @@ class Interfaces(NamedTuple):
         if not known and not unread:
             raise FactError(NET, "absent", "no network interface")
         return cls(known, unread, frozenset(ports))
+
+    def counters(self) -> Iterator[Counter]:
+        """Yield what ports count of what goes wrong; how wide those counters are is the driver's business."""
+        for name in sorted(self.ports & self.known.keys()):
+            port = self.known[name]
+            yield Counter("nic.carrier_changes", f"nic:{name}", port.carrier_changes, bits=32)
+            for counter, value in port.counters.items():
+                if not counter.endswith("_packets"):
+                    yield Counter(f"nic.{counter}", f"nic:{name}", value)
 
 
 @fact(

@@ -1,11 +1,13 @@
 """NVMe drives: identity and state from sysfs, health from the SMART log."""
 
+from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 from nodeproof.errors import FactError
 from nodeproof.host import Host
 from nodeproof.host.nvme import nvme_smart_log
 from nodeproof.probes import fact
+from nodeproof.probes.counter import Counter
 
 CLASS = "/sys/class/nvme"
 
@@ -62,7 +64,10 @@ def _drive(host: Host, directory: str) -> NvmeDrive:
 
 
 class SmartLog(NamedTuple):
-    """Health of one drive as it reports it. `used_percent` is wear and may exceed 100."""
+    """Health of one drive as it reports it. `used_percent` is wear and may exceed 100.
+
+    `unsafe_shutdowns` is None in recordings of an earlier version.
+    """
 
     critical_warning: int
     temperature_celsius: int
@@ -70,6 +75,7 @@ class SmartLog(NamedTuple):
     spare_threshold_percent: int
     used_percent: int
     media_errors: int
+    unsafe_shutdowns: int | None = None
 
 
 @fact("/sys/class/nvme/nvme*", "NVME_IOCTL_ADMIN_CMD Get Log Page 02h on /dev/nvme*", isolated=True)
@@ -92,6 +98,12 @@ class NvmeHealth(NamedTuple):
             raise FactError(f"{CLASS}/nvme*", "absent", "no live NVMe drive")
         return cls(known, unread)
 
+    def counters(self) -> Iterator[Counter]:
+        for name, log in self.known.items():
+            yield Counter("nvme.media_errors", f"nvme:{name}", log.media_errors)
+            if log.unsafe_shutdowns is not None:
+                yield Counter("nvme.unsafe_shutdowns", f"nvme:{name}", log.unsafe_shutdowns)
+
 
 def _smart_log(host: Host, device: str) -> SmartLog:
     try:
@@ -109,4 +121,5 @@ def _smart_log(host: Host, device: str) -> SmartLog:
         spare_threshold_percent=log["spare_threshold_percent"],
         used_percent=log["used_percent"],
         media_errors=log["media_errors"],
+        unsafe_shutdowns=log.get("unsafe_shutdowns"),
     )

@@ -1,10 +1,12 @@
 """PCI facts from sysfs: which devices there are, how their links run, which errors they reported."""
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Self, TypeVar
 
 from nodeproof.errors import FactError
 from nodeproof.host import Host
 from nodeproof.probes import fact
+from nodeproof.probes.counter import Counter
 from nodeproof.probes.parse import integer, optional_int, optional_text, read_int
 
 DEVICES = "/sys/bus/pci/devices"
@@ -149,13 +151,14 @@ class PciLinks(NamedTuple):
 
 @fact("/sys/bus/pci/devices/*/{aer_dev_{fatal,nonfatal,correctable},aer_rootport_total_err_fatal}")
 class PciErrors(NamedTuple):
-    """Advanced Error Reporting counters by device address.
+    """Advanced Error Reporting counters by device address. `receivers` are root ports that count what they receive.
 
     Source: kernel documentation, ABI/testing/sysfs-bus-pci-devices-aer_stats.
     """
 
     known: dict[str, PciErrorCounts]
     unread: dict[str, FactError]
+    receivers: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, host: Host) -> Self:
@@ -165,13 +168,25 @@ class PciErrors(NamedTuple):
             raise FactError(f"{DEVICES}/*/aer_dev_fatal", "absent", "no device reports PCIe errors")
         known: dict[str, PciErrorCounts] = {}
         unread: dict[str, FactError] = {}
+        receivers = []
         for address in map(_address, paths):
             try:
-                known[address] = _error_counts(host, address)
+                received = optional_int(host, f"{DEVICES}/{address}/aer_rootport_total_err_fatal")
+                known[address] = _error_counts(host, address, received or 0)
+                receivers += [address] if received is not None else []
             except FactError as error:
                 if error.kind != "absent":  # taken away meanwhile
                     unread[address] = error
-        return cls(known, unread)
+        return cls(known, unread, tuple(receivers))
+
+    def counters(self) -> Iterator[Counter]:
+        for address, counts in self.known.items():
+            part = f"pci:{address}"
+            yield Counter("pci.aer_fatal", part, counts.fatal, bits=64)
+            yield Counter("pci.aer_nonfatal", part, counts.nonfatal, bits=64)
+            yield Counter("pci.aer_correctable", part, counts.correctable, bits=64)
+            if address in self.receivers:
+                yield Counter("pci.aer_received_fatal", part, counts.received_fatal, bits=64)
 
 
 def _address(path: str) -> str:
@@ -180,7 +195,11 @@ def _address(path: str) -> str:
 
 def _device(host: Host, address: str, *, is_virtual_function: bool) -> PciDevice:
     source = f"{DEVICES}/{address}"
-    variables = uevent(host, source)
+    return described(source, uevent(host, source), is_virtual_function=is_virtual_function)
+
+
+def described(source: str, variables: Mapping[str, str], *, is_virtual_function: bool) -> PciDevice:
+    """Return the device that the variables of an event or a `uevent` file describe."""
     vendor, colon, device = variables.get("PCI_ID", "").lower().partition(":")
     if not colon:
         raise FactError(f"{source}/uevent", "malformed", "expected PCI_ID=VENDOR:DEVICE")
@@ -255,7 +274,7 @@ def _lesser(a: _Number | None, b: _Number | None) -> _Number | None:
     return None if a is None or b is None else min(a, b)
 
 
-def _error_counts(host: Host, address: str) -> PciErrorCounts:
+def _error_counts(host: Host, address: str, received_fatal: int) -> PciErrorCounts:
     counters: dict[str, int] = {}
     for severity in ("fatal", "nonfatal", "correctable"):
         source = f"{DEVICES}/{address}/aer_dev_{severity}"
@@ -267,6 +286,5 @@ def _error_counts(host: Host, address: str) -> PciErrorCounts:
         fatal, nonfatal, correctable = (counters.pop(f"TOTAL_ERR_{s}") for s in ("FATAL", "NONFATAL", "COR"))
     except KeyError as error:
         raise FactError(f"{DEVICES}/{address}/aer_dev_*", "malformed", f"no line {error.args[0]}") from error
-    received_fatal = optional_int(host, f"{DEVICES}/{address}/aer_rootport_total_err_fatal") or 0
     by_name = {name: n for name, n in counters.items() if n}
     return PciErrorCounts(fatal, nonfatal, correctable, received_fatal, by_name)
