@@ -44,18 +44,22 @@ LIMITS = Limits()
 
 
 class Request(NamedTuple):
-    """`authorization` is the header of that name, "" where there is none; `peer` is an IP address."""
+    """`authorization` and `accept` are the headers of that name, "" where there is none; `peer` is an IP address."""
 
     method: str
     path: str
     authorization: str
     body: bytes
     peer: str
+    accept: str = ""
 
 
 class Response(NamedTuple):
+    """`body` is sent as JSON; bytes as they are, and `content_type` says what they are."""
+
     status: int
-    body: Json
+    body: Json | bytes
+    content_type: str = "application/json"
 
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -190,8 +194,9 @@ class _Stream:
 
     async def respond(self, response: Response) -> None:
         """Send a response and hang up. Who does not read it in time has lost it."""
-        raw = json.dumps(response.body).encode()
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(raw))), ("Connection", "close")]
+        raw = response.body if isinstance(response.body, bytes) else json.dumps(response.body).encode()
+        length = str(len(raw))
+        headers = [("Content-Type", response.content_type), ("Content-Length", length), ("Connection", "close")]
         head = h11.Response(status_code=response.status, headers=headers)
         events = [head, h11.Data(data=b"" if self._method == b"HEAD" else raw), h11.EndOfMessage()]
         with contextlib.suppress(OSError, h11.LocalProtocolError):
@@ -217,5 +222,7 @@ def refusal(status: int, words: str) -> Response:
 
 def _request(head: h11.Request, body: bytes, peer: str) -> Request:
     authorization = next((value for name, value in head.headers if name == b"authorization"), b"")
-    method, path, credential = (part.decode("latin-1") for part in (head.method, head.target, authorization))
-    return Request(method, path, credential, body, peer)
+    accept = b",".join(value for name, value in head.headers if name == b"accept")
+    parts = (head.method, head.target, authorization, accept)
+    method, path, credential, accepted = (part.decode("latin-1") for part in parts)
+    return Request(method, path, credential, body, peer, accepted)

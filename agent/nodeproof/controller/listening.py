@@ -3,7 +3,7 @@
 import socket
 import ssl
 
-from nodeproof.controller.place import is_loopback, listen_of
+from nodeproof.controller.place import Listen, is_loopback, listen_of
 from nodeproof.errors import PolicyError
 from nodeproof.policy.settings import ControllerSettings
 from nodeproof.slurm.private import read_private, resolved
@@ -18,13 +18,18 @@ def listening(settings: ControllerSettings) -> socket.socket:
     if not settings.certificate_file and not is_loopback(listen.host):
         words = "needed to listen on anything but loopback: credentials would cross the network in clear"
         raise PolicyError("policy", "controller.certificate_file", words)
-    is_any = listen.host in {"", "::"} and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if is_any or ":" in listen.host else socket.AF_INET
     try:
-        return socket.create_server(listen, family=family, backlog=BACKLOG, dualstack_ipv6=is_any)
+        return opened_at(listen, BACKLOG)
     except OSError as error:
         words = f"cannot listen on {listen.words}: {error.strerror or error}"
         raise PolicyError("policy", "controller.listen", words) from error
+
+
+def opened_at(listen: Listen, backlog: int) -> socket.socket:
+    """Return a socket that listens there: on IPv4 and IPv6 where it is every address. Raises OSError."""
+    is_any = listen.host in {"", "::"} and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if is_any or ":" in listen.host else socket.AF_INET
+    return socket.create_server(listen, family=family, backlog=backlog, dualstack_ipv6=is_any)
 
 
 def tls_of(settings: ControllerSettings) -> ssl.SSLContext | None:

@@ -43,12 +43,12 @@ def place_of(url: str) -> Place:
     return Place(url.rstrip("/"), parts.scheme == "https", f"the controller at {Listen(host, port).words}")
 
 
-def listen_of(text: str) -> Listen:
+def listen_of(text: str, key: str = "controller.listen") -> Listen:
     """Return the address of `address:port`, `[address]:port` or `:port` (every address)."""
     host, colon, port = text.rpartition(":")
     is_bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not is_bracketed):
-        raise PolicyError("policy", "controller.listen", f"expected address:port, found {text!r}")
+        raise PolicyError("policy", key, f"expected address:port, found {text!r}")
     return Listen(host.strip("[]"), int(port))
 
 

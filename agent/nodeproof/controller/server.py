@@ -6,7 +6,6 @@ outcome is known, and a node that gets no answer asks again. So it may be stoppe
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import ssl
@@ -19,6 +18,7 @@ from nodeproof.controller.client import PATH
 from nodeproof.controller.credentials import Authority, CredentialError
 from nodeproof.controller.http import HttpServer, Request, Response, refusal
 from nodeproof.controller.trust import believed
+from nodeproof.notify import Notifier
 from nodeproof.slurm.outcome import to_json
 from nodeproof.slurm.wish import Wish, from_json
 
@@ -76,11 +76,11 @@ async def serve(desk: Desk, batches: Batches, listening: socket.socket, tls: ssl
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    http = HttpServer(listening, tls, desk.answer)
+    http, notifier = HttpServer(listening, tls, desk.answer), Notifier()
     accepting, carrying = (loop.create_task(work) for work in (http.accept(), batches.run()))
-    notify("READY=1")
+    notifier.tell("READY=1")
     await _first_of(ended.wait(), accepting, carrying)
-    notify("STOPPING=1")
+    notifier.tell("STOPPING=1")
     accepting.cancel()
     listening.close()
     batches.stop()
@@ -93,15 +93,6 @@ async def _first_of(*works: Awaitable[object]) -> None:
     done, _ = await asyncio.wait([asyncio.ensure_future(w) for w in works], return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
-
-
-def notify(state: str) -> None:
-    """Tell systemd, if it started us (sd_notify(3)); an address that starts with @ is abstract."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
-        to.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
 def _bearer(header: str) -> str:
