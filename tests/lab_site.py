@@ -57,6 +57,8 @@ def _make(base: Path, python: str, made: Path) -> None:
     (part / "bin").mkdir()
     (part / "bin/python").symlink_to("/usr/bin/python3")
     (part / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
+    for program in (packages / "bin").glob("nodeproof-*"):  # pip leaves a target's programs there
+        program.rename(part / "bin" / program.name)
     launcher = part / "bin/nodeproof"
     launcher.write_text('#!/bin/sh\nexec /opt/nodeproof/bin/python -I -m nodeproof "$@"\n')
     launcher.chmod(0o755)
@@ -106,5 +108,5 @@ def _sources(folders: tuple[str, ...] = (*_PYTHON, "tests/labs/on_node")) -> Ite
 def _digest(files: Iterable[Path]) -> str:
     found = hashlib.sha256()
     for file in files:
-        found.update(f"{file}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+        found.update(f"{file.relative_to(REPOSITORY)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()[:12]

@@ -229,6 +229,7 @@ def test_a_full_disk_is_one_error(nodeproof: Run) -> None:
 @pytest.mark.parametrize("name", ["out.tar.gz", "out"])
 def test_a_recording_that_finds_no_room_leaves_nothing_behind(nodeproof: Run, tmp_path: Path, name: str) -> None:
     (tmp_path / "into").mkdir()
+    nodeproof("record", tmp_path / "before")  # leaves bytecode: half a file of that would be found by all that follows
 
     def no_room() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -202,7 +202,7 @@ def drained_for(read: Fleet, wishes: Iterable[Wish]) -> Fleet:
     return read._replace(nodes={**read.nodes, **after})
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(fleets, wish_lists, guards)
 def test_what_is_let_through_never_exceeds_a_limit(read: Fleet, wishes: list[Wish], guard: GuardSettings) -> None:
     admitted, held = admit(wishes, read, guard)
@@ -220,7 +220,7 @@ def test_what_is_let_through_never_exceeds_a_limit(read: Fleet, wishes: list[Wis
         assert len(same) <= guard.same_check_nodes
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(fleets, wish_lists, guards, st.randoms())
 def test_the_order_of_wishes_changes_nothing(
     read: Fleet, wishes: list[Wish], guard: GuardSettings, random: Random
@@ -231,7 +231,7 @@ def test_the_order_of_wishes_changes_nothing(
     assert admit(shuffled, read, guard) == admit(wishes, read, guard)
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(fleets, wish_lists, guards)
 def test_what_one_may_another_may_not_take_away(read: Fleet, wishes: list[Wish], guard: GuardSettings) -> None:
     """Whatever is let through together would be let through one after another too."""

@@ -18,15 +18,21 @@ EXIT_INTERRUPTED = 130
 EXIT_NO_READER = 141
 
 _COMMANDS = {
+    "agent": "Stay on this node: watch, judge, act, and leave the answer for Slurm's hooks.",
     "check": "Judge this node, or a recording of one.",
     "controller": "Carry out drains and resumes for nodes that hold no Slurm token.",
+    "drain": "Take this node out of service through the agent, until `nodeproof resume`.",
     "explain": "Say what a check looks at, why, and what to do when it fails.",
     "fleet": "Look at all nodes: what the guard still lets through.",
+    "history": "Show what happened on this node: events, verdicts that changed, actions, what jobs saw.",
     "hook": "Judge this node for slurmd: HealthCheckProgram, Prolog and Epilog.",
     "list": "List all checks.",
     "policy": "Check, show, learn and describe policy.",
+    "reload": "Have the agent read its policy again.",
     "record": "Record what the probes read, to replay it elsewhere.",
+    "resume": "Say that this node is repaired: it is judged now, and resumed if it is fit.",
     "slurm": "Check the wiring to Slurm.",
+    "status": "Say what the agent of this node knows now.",
 }
 
 

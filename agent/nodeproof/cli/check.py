@@ -10,6 +10,7 @@ from nodeproof.check import TAGS, CheckSpec, registry
 from nodeproof.engine import Pass, run
 from nodeproof.engine.identity import read_identity
 from nodeproof.host import open_host
+from nodeproof.host.base import RUN_DIR
 from nodeproof.policy.resolve import load_settings, parse_override, with_overrides
 from nodeproof.policy.settings import Settings
 from nodeproof.probes.identity import host_name
@@ -33,6 +34,8 @@ PROFILES = ("prolog", "healthcheck", "boot")
 @click.option("--state-dir", help="Where to keep what must outlive a pass.")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
 @click.option("-v", "--verbose", "is_verbose", is_flag=True, help="One line for each skipped check, too.")
+@click.option("--now", "is_by_agent", is_flag=True, help="Have the agent judge this node now, and say what it knows.")
+@click.option("--run-dir", default=RUN_DIR, show_default=True, help="The agent's run directory, with --now.")
 @click.option("--trace", "is_traced", is_flag=True, help="Say on standard error where the time went.")
 def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
     patterns: tuple[str, ...],
@@ -45,6 +48,8 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
     state_dir: str | None,
     is_json: bool,
     is_verbose: bool,
+    is_by_agent: bool,
+    run_dir: str,
     is_traced: bool,
 ) -> int:
     """Judge this node, or a recording of one.
@@ -57,6 +62,10 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
     clock = _Stopwatch()
     if act and root != "/":
         raise click.UsageError("--act works on this node only, not on --root")
+    if is_by_agent:
+        if act or patterns or tags or profile or overrides or root != "/":
+            raise click.UsageError("--now has the agent do what its policy says: choose nothing else")
+        return _by_agent(run_dir, is_json=is_json)
     specs = registry()
     selected = select(specs, patterns, {*tags, *filter(None, [profile])})
     clock.lap("imports")
@@ -95,6 +104,13 @@ def _act(outcome: Pass, settings: Settings, host_name: str, state_dir: str | Non
     from nodeproof.act import act
 
     return act(outcome, settings, host_name, state_dir, lambda line: click.echo(f"nodeproof: {line}", err=True))
+
+
+def _by_agent(run_dir: str, *, is_json: bool) -> int:
+    from nodeproof.cli.status import show
+    from nodeproof.daemon.control import ask
+
+    return show(ask(run_dir, {"do": "check"}, 150.0), is_json=is_json)
 
 
 def _print(outcome: Pass, context: Context, *, is_json: bool, is_verbose: bool, seconds: float) -> None:

@@ -40,7 +40,7 @@ class Reading(NamedTuple):
 def read_facts(host: Host, facts: Sequence[type], *, deadline_s: float, until_s: float) -> dict[type, Reading]:
     """Read every fact once. Never raises for a machine's fault and never waits beyond `until_s` (monotonic).
 
-    `deadline_s` is how long one question may take.
+    `deadline_s` is how long one question may take. What hung is in `host.hung` afterwards: nobody asks it again.
     """
     if not host.machine.can_hang:
         return {f: _read(host, f) for f in facts}
@@ -55,6 +55,7 @@ def read_facts(host: Host, facts: Sequence[type], *, deadline_s: float, until_s:
     finally:
         for worker in workers:
             worker.abandon()
+        host.hung = host.hung.union(*(worker.hung for worker in workers))
     return {f: r for worker in workers for f, r in worker.readings.items()}
 
 
@@ -97,7 +98,8 @@ class _Worker:
         self.until_s = until_s
         self.missing = list(facts)
         self.readings: dict[type, Reading] = {}
-        self.hung: set[str] = set()
+        self.hung: set[str] = set(host.hung)
+        self._most_hung = len(self.hung) + MAX_HUNG
         self.is_running = False
         self._page = mmap.mmap(-1, _PAGE_BYTES)
         self.pid = self.pipe = -1
@@ -176,7 +178,7 @@ class _Worker:
         asked = self._asked()
         self.abandon()
         error = FactError(asked or self.missing[0].__name__, "timed_out", f"no answer in {self.deadline_s:g} s")
-        if not asked or len(self.hung) >= MAX_HUNG:
+        if not asked or len(self.hung) >= self._most_hung:
             self._fail(error)
         else:
             self.hung.add(asked)

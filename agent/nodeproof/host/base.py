@@ -17,6 +17,9 @@ from nodeproof.errors import FactError, Kind
 MAX_FILE_BYTES = 4 << 20
 _CHUNK_BYTES = 1 << 16
 
+#: Where the agent of a machine publishes what it saw.
+RUN_DIR = "/run/nodeproof"
+
 HostCall = Callable[..., Any]
 """A function below `nodeproof.host` (or a benchmark runner) that asks the machine by another way than
 a file: an ioctl, a netlink request, a library. Takes and returns JSON values; raises OSError or FactError."""
@@ -52,11 +55,19 @@ class Machine(Protocol):
 
 
 class Live:
-    """The machine this process runs on. Any question may hang: ask from a worker."""
+    """The machine this process runs on. Any question may hang: ask from a worker.
+
+    `run_dir` is where its agent publishes, for an agent that was told another place than the usual one.
+    """
 
     can_hang = True
 
+    def __init__(self, run_dir: str = RUN_DIR) -> None:
+        self._run_dir = run_dir
+
     def read(self, path: str) -> bytes:
+        if self._run_dir != RUN_DIR and path.startswith(f"{RUN_DIR}/"):
+            path = self._run_dir + path[len(RUN_DIR) :]
         with _seen(path):
             return read_bounded(path)
 
