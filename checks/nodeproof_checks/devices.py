@@ -120,4 +120,7 @@ def link_down(
     if late:
         return fail(named([_words(seen, s) for s in late]), parts=_parts(late))
     waiting = f"; {named([_words(seen, s) for s in down])}, which may take {max_down_s:g} s" if down else ""
-    return ok(f"no link was lost of {plural(len(there), 'network port')}{waiting}", parts=[])
+    judged = f"no link was lost of {plural(len(there), 'network port')}{waiting}"
+    if not down:
+        return ok(judged, parts=[])
+    return ok(judged, parts=[], again_in_s=max_down_s - max(seen.now - _at(s) for s in down))

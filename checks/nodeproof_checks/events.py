@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Literal, NamedTuple
 
 from nodeproof.check import check
+from nodeproof.errors import FactError
 from nodeproof.events.catalogue import BY_ID, RULES
 from nodeproof.events.ledger import EventSeries
 from nodeproof.events.rule import REPAIRED, Rule
@@ -83,9 +84,16 @@ def _judged(rule: Rule, seen: Seen, max_event_count: int, window_h: float, event
             "text": max(over, key=lambda p: p.last_at).text,
         }
         return (fail if event_is == "fail" else warn)(named(words, 2), **evidence)
+    _need_kernel_log(seen)
     if parts:
         return ok(f"{rule.name}: {_times(parts[0].times)} {span}, at most {max_event_count} expected")
     return ok(f"no {rule.name} {span}")
+
+
+def _need_kernel_log(seen: Seen) -> None:
+    """Raise FactError `absent` if nobody reads the kernel's log, for nothing seen says nothing then (`event.lost`)."""
+    if problem := seen.ledger.unfollowed.get("kmsg"):
+        raise FactError("the kernel log", "absent", f"not followed: {problem}")
 
 
 def _of_rule(rule: Rule) -> Callable[..., Verdict]:
@@ -155,6 +163,7 @@ def _judged_codes(
             found.append(_Coded(one.part, code, _name(rule, code, one), action, count, one.points[-1][0], one.text))
     bad = [c for c in found if c.action in UNFIT] or [c for c in found if c.action == "watch"]
     if not bad:
+        _need_kernel_log(seen)
         others = f", {_times(sum(c.times for c in found))} one that needs nothing" if found else ""
         return ok(f"no {rule.name} {_span(rule, window_h)} that needs something done{others}")
     bad.sort(key=lambda c: (-rank(c.action), -c.last_at))
@@ -217,6 +226,9 @@ def lost(seen: Seen, *, max_event_count: _Count = 0) -> Verdict:
     limits hold back is never written. An event that was lost may have been a fault, so that other checks say less
     than they seem to. Source: Documentation/ABI/testing/dev-kmsg, netlink(7), lib/ratelimit.c.
     """
+    for source in ("kmsg", "uevent", "rtnetlink"):
+        if problem := seen.ledger.unfollowed.get(source):
+            raise FactError(source, "failed", f"not followed: {problem}")
     total = sum(seen.ledger.lost.values())
     if total > max_event_count:
         words = [f"{count} of {source}" for source, count in sorted(seen.ledger.lost.items()) if count]

@@ -43,7 +43,7 @@ def _start(seen: Seen, window_h: float) -> float:
 
 
 def _series(seen: Seen, limits: Sequence[Limit]) -> list[tuple[Limit, CounterSeries]]:
-    found = [(limit, series) for limit in limits for series in seen.counters(limit.counter)]
+    found = [(limit, series) for limit in limits for series in seen.counted(limit.counter)]
     if not found:
         raise FactError(LEDGER, "absent", f"nothing counts {named([limit.counter for limit in limits])}")
     return found

@@ -132,6 +132,7 @@ def test_a_port_without_its_link_fails_after_the_time_that_training_takes(machin
     young = link(machine, port("device.link_down", 4.0))
     assert young.status == Status.OK
     assert young.summary.endswith("of 1 network port; nic:eth0 link_down (4 s ago), which may take 10 s")
+    assert young.evidence["again_in_s"] == pytest.approx(6.0)
     verdict = link(machine, port("device.link_down", 11.0))
     assert (verdict.status, verdict.summary) == (Status.FAIL, "nic:eth0 link_down (11 s ago)")
     assert verdict.evidence == {"parts": ["nic:eth0"]}

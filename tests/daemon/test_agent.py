@@ -170,7 +170,7 @@ def test_it_ends_when_told_and_takes_its_answer_away(agent: RunningAgent) -> Non
     agent.judged()
 
     assert agent.stop() == 0
-    assert sorted(os.listdir(agent.run_dir)) == ["ledger.json", "wake"]
+    assert sorted(os.listdir(agent.run_dir)) == ["ledger.json", "lock", "wake"]
 
 
 def test_systemd_is_told(tmp_path: Path) -> None:
@@ -212,6 +212,16 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path: Path) -> None:
 
     assert agent.wait() == 2
     assert "others may write there" in agent.text()
+
+
+def test_two_agents_do_not_share_a_directory(agent: RunningAgent) -> None:
+    first = agent.process
+    agent.start()
+    assert agent.wait() == 2
+    assert "lock: another agent runs here" in agent.text()
+
+    agent.process = first
+    assert agent.status()
 
 
 @pytest.mark.parametrize("what", ["history.db", "state.json"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -41,12 +42,38 @@ def test_what_it_raises_is_said_in_one_harmless_line() -> None:
 
 def test_a_crash_is_said() -> None:
     with pytest.raises(ChildFailed, match="ended without an answer"):
-        run(lambda: os.kill(os.getpid(), signal.SIGSEGV))
+        run(lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
 def test_an_answer_that_cannot_be_sent_is_said() -> None:
-    with pytest.raises(ChildFailed, match="ended without an answer"):
+    with pytest.raises(ChildFailed, match="its answer cannot be sent: "):
         run(lambda: lambda: 1)
+
+
+class Stubborn(Exception):
+    """Cannot be made again from what it was made of: many exceptions are like this."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one + two)
+
+
+def test_an_answer_that_cannot_be_read_is_said() -> None:
+    with pytest.raises(ChildFailed, match="its answer cannot be read: TypeError"):
+        run(lambda: Stubborn("a", "b"))
+
+
+def test_a_process_without_descriptors_is_told_so() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def starved() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(ChildFailed, match="no pipe for a child process: Too many open files"):
+                await Children().run(lambda: 1, 20)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    asyncio.run(starved())
 
 
 def test_it_is_killed_with_all_that_it_started_when_time_is_up(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What facts count: names, parts, widths, and that no fact with counters is forgotten."""
 
+import inspect
 import re
 
 import pytest
@@ -8,10 +9,12 @@ from nodeproof.daemon.counters import fact_types, observed
 from nodeproof.errors import FactError
 from nodeproof.host.nvme import nvme_smart_log
 from nodeproof.host.nvml import nvml_device, nvml_devices
+from nodeproof.probes import FACTS
 from nodeproof.probes.counter import Counts
 from nodeproof.probes.edac import MemoryErrors
 from nodeproof.probes.gpu import Gpus
 from nodeproof.probes.infiniband import IbErrors
+from nodeproof.probes.ledger import Seen
 from nodeproof.probes.nic import COUNTERS, Interfaces
 from nodeproof.probes.nvme import NvmeHealth
 from nodeproof.probes.pci import PciErrors
@@ -35,6 +38,12 @@ def test_every_fact_with_counters_is_read() -> None:
 
     assert expected <= set(fact_types())
     assert all(callable(getattr(fact, "counters")) for fact in fact_types())  # noqa: B009  # no field of that name
+    assert all(list(inspect.signature(getattr(fact, "counters")).parameters) == ["self"] for fact in fact_types())  # noqa: B009
+
+
+def test_what_looks_up_counters_of_the_ledger_is_no_fact_with_counters() -> None:
+    assert Seen in FACTS
+    assert Seen not in fact_types()
 
 
 def test_pcie_errors_count_by_severity(machine: Machine) -> None:

@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     why = "" if os.environ.get("NODEPROOF_LABS") == "1" else "needs a lab: make labs"
     why = why or ("" if os.geteuid() == 0 else "needs a lab, and that needs root")
     for item in items:
-        if why and any(item.get_closest_marker(lab) for lab in ("isa", "slurm", "vm")):
+        if why and any(item.get_closest_marker(lab) for lab in ("agent", "isa", "slurm", "vm")):
             item.add_marker(pytest.mark.skip(reason=why))
 
 

@@ -3,6 +3,7 @@
 Faults are planted with `lab_checks`, except where a file system is unmounted. `n1` is broken, `n2` stays well.
 """
 
+import json
 import statistics
 import time
 from collections.abc import Iterator
@@ -301,3 +302,85 @@ def test_hooks_need_neither_slurms_files_nor_munge(lab: Hooked) -> None:
     assert [line for line in foreign if "slurm" in line and "import ('" not in line] == []
     assert [line for line in told if "munge" in line] == []
     assert [line for line in told if line.startswith(("subprocess", "os.exec", "os.posix_spawn", "os.system"))] == []
+
+
+# With the agent
+
+
+@pytest.fixture
+def agent(lab: Hooked) -> Iterator[Hooked]:
+    """Give an agent that runs on n1 and has judged it."""
+    lab.set(more='[agent]\nflaps = 1000000\njitter_share = 0.0\nmetrics_listen = ""\n')
+    start = "setsid /opt/nodeproof/bin/nodeproof agent </dev/null >>/var/log/nodeproof-agent.log 2>&1 &"
+    lab.slurm.at("n1", "sh", "-c", start)
+    wait_until(lambda: lab.slurm.run_at("n1", "test", "-e", "/run/nodeproof/gate").returncode, lambda code: code == 0)
+    yield lab
+    stop = 'for p in /proc/[0-9]*; do grep -qsz "^agent$" $p/cmdline && kill "${p#/proc/}"; done; true'
+    lab.slurm.at("n1", "sh", "-c", stop)
+    wait_until(lambda: lab.slurm.run_at("n1", "test", "-e", "/run/nodeproof/gate").returncode, lambda code: code != 0)
+
+
+def test_with_an_agent_hooks_are_answered_without_a_pass_and_a_fault_drains_at_once(agent: Hooked) -> None:
+    quiet = agent.hook("n1", "prolog", "SLURM_JOB_ID=7")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    assert "prolog 7 " in (agent.slurm.files_of("n1") / "run/nodeproof/marks").read_text()
+
+    agent.plant("n1", "both")
+    agent.nodeproof("n1", "check", "--now")
+
+    reason = drained_by_us(agent, "n1", "lab.both")
+    refused = agent.hook("n1", "prolog", "SLURM_JOB_ID=8")
+    assert refused.returncode == 1
+    assert reason in refused.stdout
+    assert agent.hook("n1", "healthcheck").returncode == 1
+    assert agent.hook("n1", "epilog", "SLURM_JOB_ID=7").returncode == 1
+    status = agent.nodeproof("n1", "status")
+    assert status.returncode == 1
+    assert f"out of service: {reason}" in status.stdout
+
+    agent.dig_out("n1")
+    agent.nodeproof("n1", "resume")
+    agent.slurm.wait_for("n1", "IDLE")
+    assert agent.hook("n1", "prolog", "SLURM_JOB_ID=9").returncode == 0
+
+
+def test_an_operators_drain_is_ours_and_ends_with_their_word(agent: Hooked) -> None:
+    agent.nodeproof("n1", "drain", "fan 3 is loud")
+    assert drained_by_us(agent, "n1", "nodeproof.operator").endswith("fan 3 is loud")
+
+    agent.nodeproof("n1", "check", "--now")
+    assert agent.slurm.state("n1") == ["IDLE", "DRAIN"]
+
+    agent.nodeproof("n1", "resume")
+    agent.slurm.wait_for("n1", "IDLE")
+
+
+def test_a_drain_leaves_evidence_that_replays(agent: Hooked) -> None:
+    agent.plant("n1", "both")
+    agent.nodeproof("n1", "check", "--now")
+    drain_id = drained_by_us(agent, "n1", "lab.both").removeprefix("nodeproof[").partition("]")[0]
+
+    (bundle,) = (agent.slurm.files_of("n1") / "var/lib/nodeproof/evidence").glob(f"*-{drain_id}.tar.gz")
+    replayed = agent.nodeproof("n1", "check", "--root", f"/var/lib/nodeproof/evidence/{bundle.name}", "--json")
+
+    found = {r["id"]: r["status"] for r in json.loads(replayed.stdout)["results"]}
+    assert found["lab.both"] == "fail"
+    agent.dig_out("n1")
+    agent.nodeproof("n1", "resume")
+    agent.slurm.wait_for("n1", "IDLE")
+
+
+def test_a_node_that_flaps_stays_drained_until_somebody_looks(lab: Hooked) -> None:
+    for _ in range(2):
+        lab.plant("n1", "both")
+        lab.hook("n1", "healthcheck")
+        drained_by_us(lab, "n1", "lab.both")
+        lab.dig_out("n1")
+        lab.set(more="[agent]\nflaps = 1\n")  # it was resumed in this lab before
+        lab.hook("n1", "healthcheck")
+    assert lab.slurm.state("n1") == ["IDLE", "DRAIN"]
+    words = "it stays drained, though lab.both passed again: it was drained and resumed"
+    wait_until(lambda: lab.hook("n1", "healthcheck").stdout, lambda said: words in said)
+
+    lab.slurm.update("n1", "state=resume")
+    lab.slurm.wait_for("n1", "IDLE")

@@ -49,6 +49,7 @@ def act(  # noqa: PLR0913, PLR0917  # what a pass came to, whose it is, and what
     limit_s: float | None = None,
     *,
     wait_s: float = 0.0,
+    may_resume: bool = True,
     relations: Relations | None = None,
     random: "Random | None" = None,
     sleep: Callable[[float], None] = time.sleep,
@@ -56,12 +57,13 @@ def act(  # noqa: PLR0913, PLR0917  # what a pass came to, whose it is, and what
     """Decide on this pass and act as policy says. Returns the outcome as JSON values; `write` gets what is loud.
 
     `limit_s` is all the time for Slurm (None: policy's slurm.timeout_s), `wait_s` how long to wait for
-    another run to end. `relations` tell which parts of the machine are one, so that a reason names the cause.
+    another run to end. A pass of some checks only may not resume (`may_resume`). `relations` tell which parts of the
+    machine are one, so that a reason names the cause.
     """
     name = settings.slurm.node_name or host_name.partition(".")[0]
     store = Store(state_dir or "")
     pace = _Pace(settings.slurm.timeout_s if limit_s is None else limit_s, random, sleep)
-    run = _Run(name, settings, store, pace, relations)
+    run = _Run(name, settings, store, pace, relations, may_resume=may_resume)
     try:
         intent, done = run.all_of(pass_, wait_s)
     except Exception as error:  # noqa: BLE001  # the report must not be lost to a bug, or to what slurmrestd answered
@@ -106,12 +108,22 @@ class _Pace:
 class _Run:
     """One run of `act`, from the state file to Slurm and back."""
 
-    def __init__(self, name: str, settings: Settings, store: Store, pace: _Pace, relations: Relations | None) -> None:
+    def __init__(  # noqa: PLR0913  # all of `act`
+        self,
+        name: str,
+        settings: Settings,
+        store: Store,
+        pace: _Pace,
+        relations: Relations | None,
+        *,
+        may_resume: bool,
+    ) -> None:
         self.name = name
         self.settings = settings
         self.store = store
         self.pace = pace
         self.relations = relations
+        self.may_resume = may_resume
         self.state = State()
         self.slurm_warnings: list[str] = []
 
@@ -139,6 +151,8 @@ class _Run:
         if not settings.doubts:  # else judged by the policy of other nodes, perhaps: nothing to remember
             known = counted(known, results)
         intent = decide(results, known, settings, self.relations)
+        if intent.action == "resume" and not self.may_resume:
+            intent = Intent("nothing", f"only a pass of all checks resumes: {intent.why}", intent.is_dry)
         step = step_of(intent, saved._replace(streaks=known.streaks), results, settings, moment)
         self.state = step.state
         if settings.doubts or self.store.save(self.state):

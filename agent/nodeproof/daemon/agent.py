@@ -1,60 +1,53 @@
-"""The agent's loop: what is due, what has come to pass, and what follows from it.
+"""The agent's loop: what is due, and what has come to pass.
 
 One thread, and nothing in it waits: passes run in children, sources wake the loop. What happened is kept first
 (`nodeproof.daemon.memory`), then judged, then published; so whatever kills the agent loses no event and judges none
-twice.
+twice. Deliberately not here: what follows from a verdict (`nodeproof.daemon.findings`).
 """
 
 import asyncio
 import contextlib
+import math
 import random
 import time
-from collections import Counter as Tally
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from nodeproof.check import CheckSpec
-from nodeproof.daemon import known as verdicts
-from nodeproof.daemon.answers import NOTHING_DONE, gate_of
 from nodeproof.daemon.child import ChildFailed, Children
 from nodeproof.daemon.counters import fact_types
+from nodeproof.daemon.findings import Findings, again_in_s
 from nodeproof.daemon.hung import Hung
-from nodeproof.daemon.judging import OPERATOR, SPARE_S, WAIT_S, Found, Order, Refusal, Report, carry_out, read_counters
-from nodeproof.daemon.known import UNKNOWN, Known
+from nodeproof.daemon.judging import SPARE_S, WAIT_S, Counted, Found, Order, Report, carry_out, read_counters
+from nodeproof.daemon.known import UNKNOWN
 from nodeproof.daemon.memory import Memory
 from nodeproof.daemon.policy import Policy
 from nodeproof.daemon.publish import Publisher, boottime_ns
-from nodeproof.daemon.schedule import Group, after, next_of, started
+from nodeproof.daemon.schedule import Tracked, after, next_of, started
 from nodeproof.engine.run import judge
 from nodeproof.engine.worker import Reading
 from nodeproof.events import Event
 from nodeproof.events.rule import REPAIRED
 from nodeproof.history import Position
 from nodeproof.probes.ledger import Seen
-from nodeproof.verdict import Status, harmless, ok
+from nodeproof.verdict import Status
 
-HEALTH, COUNTERS = "health", "counters"
+HEALTH, COUNTERS, EVENTS = "health", "counters", "events"
 
 #: How long events are gathered before they are judged and published, in seconds: a fault rarely comes as one line.
 _GATHER_S = 0.1
 
-#: A gate file is good for so many intervals: one pass may be late, not two.
-_GATE_INTERVALS = 2.5
+#: Most events of one delivery that are told one by one.
+_MOST_TOLD = 20
+
+#: Results after which an operator's "it is repaired" has not come to its end yet.
+_NOT_YET = frozenset({"busy", "error", "held_back", "lost_race", "not_ready", "slurm_error", "unsure"})
 
 _chance = random.SystemRandom().random
 
 
-class Tracked:
-    """How a group of checks fared."""
-
-    def __init__(self, group: Group) -> None:
-        self.group = group
-        self.passes = self.failures = 0
-        self.last_at = self.last_seconds = 0.0
-
-
 class Agent:
-    """All that happens between a wake-up and what is published. `say` gets what an administrator should read."""
+    """All that wakes the agent, and what it does then. `say` gets what an administrator should read."""
 
     def __init__(  # noqa: PLR0913, PLR0917  # what it is made of
         self,
@@ -67,33 +60,38 @@ class Agent:
     ) -> None:
         self.policy, self.memory, self.publisher = policy, memory, publisher
         self.specs, self.state_dir, self.say = specs, state_dir, say
+        self.findings = Findings(memory, publisher, specs, lambda: policy.settings, say)
         self.children, self.hung = Children(), Hung()
-        self.known: dict[str, Known] = {}
-        self._before = memory.history.standings()
-        self.streaks: Mapping[str, tuple[int, int]] = {}
         self.relations: Mapping[str, tuple[str, ...]] = {}
-        self.action: Mapping[str, object] = NOTHING_DONE
-        self.actions: Tally[str] = Tally()
-        self.refusal = Refusal()
         self.operator = ""
         self.cpu_s = 0.0
-        self.gate_until_ns = 0
         self.groups: dict[str, Tracked] = {}
+        self.unread: Mapping[str, str] = {}
         self.after_pass: Callable[[], None] = _nothing
+        self.after_counters: Callable[[int], None] = _nothing
+        self.after_reload: Callable[[], Awaitable[None]] = _nothing_yet
         self._seen_only = [s for s in specs.values() if s.facts == (Seen,)]
         self._wake = asyncio.Event()
         self._publishing: asyncio.TimerHandle | None = None
-        self._is_event_pass_due = self._is_health_pass_due = False
-        self._waiting: list[asyncio.Future[None]] = []
+        self._again: asyncio.TimerHandle | None = None
+        self._is_event_pass_due = self._is_health_pass_due = self._is_sample_due = False
+        self._is_first = self._is_changed = True
         self._is_repaired = False
+        self._prolog_failed_at: float | None = None
+        self._judged_s = 0.0
+        self._waiting: list[asyncio.Future[None]] = []
+        self._start_groups()
 
     # -- what comes from outside
 
     def deliver(self, events: Sequence[Event], position: Position | None = None) -> None:
         """Take events of a source: they are kept before this returns."""
         fresh = self.memory.take_events(events, position)
-        for event in fresh[:20]:
+        for event in fresh[:_MOST_TOLD]:
             self.say(f"{event.rule}: {event.text}")
+        if len(fresh) > _MOST_TOLD:
+            self.say(f"and {len(fresh) - _MOST_TOLD} more events at once")
+        self._is_changed |= any(event.rule == "device.added" for event in fresh)
         if fresh and self._publishing is None:
             self._publishing = asyncio.get_running_loop().call_later(_GATHER_S, self._judge_events)
 
@@ -101,9 +99,12 @@ class Agent:
         self.memory.lost[source] += count
         self.say(f"lost {count} events of {source}")
 
-    def sample(self) -> None:
-        """Have counters read now: a job begins or ends."""
-        self.groups[COUNTERS].group = self.groups[COUNTERS].group._replace(due_s=0.0)
+    def sample(self, *, has_prolog: bool) -> None:
+        """Have counters read now, for a job begins or ends. A prolog that the gate refused is ours to explain."""
+        self._is_sample_due = True
+        if has_prolog and self.findings.refusal.reason:
+            self._prolog_failed_at = time.time()
+            self._is_event_pass_due = True
         self._wake.set()
 
     async def judged_now(self, *, operator: str | None = None, is_repaired: bool = False) -> None:
@@ -116,7 +117,7 @@ class Agent:
             words = "an operator says that this node is repaired"
             self.deliver([Event(REPAIRED, time.time(), self.memory.boot_id, "agent", words)])
             self._judge_events()  # before the pass, which reads what this publishes
-        self._is_health_pass_due = True
+        self._is_health_pass_due = self._is_first = True
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
         self._wake.set()
@@ -127,7 +128,8 @@ class Agent:
         is_good = await self.policy.load(self.children)
         self.say("policy was read" if is_good else f"policy is broken, the last good one stays: {self.policy.problem}")
         self._start_groups()
-        self._is_health_pass_due = True
+        await self.after_reload()
+        self._is_health_pass_due = self._is_first = True
         self._wake.set()
         return is_good
 
@@ -135,20 +137,23 @@ class Agent:
 
     async def serve(self) -> None:
         """Do what is due, until cancelled."""
-        self._start_groups()
-        self.publisher.ledger(self.memory.ledger())
+        self.publisher.no_gate()  # of an agent before us: it knows nothing of what happened since
+        self._judge_events()
         while True:
             await self._sleep()
             if self._is_event_pass_due:
                 self._is_event_pass_due = False
-                await self._pass("events", [s.id for s in self._seen_only])
+                await self._pass(EVENTS, [s.id for s in self._seen_only])
+            elif self._is_sample_due:
+                self._is_sample_due = False
+                await self._counters()
             elif self._is_health_pass_due:
                 await self._health()
             elif (due := next_of(t.group for t in self.groups.values())).due_s <= time.monotonic():
                 await (self._health() if due.name == HEALTH else self._counters())
 
     async def _sleep(self) -> None:
-        if self._is_event_pass_due or self._is_health_pass_due:
+        if self._is_event_pass_due or self._is_sample_due or self._is_health_pass_due:
             return
         wait_s = next_of(t.group for t in self.groups.values()).due_s - time.monotonic()
         with contextlib.suppress(TimeoutError):
@@ -159,17 +164,19 @@ class Agent:
         agent = self.policy.settings.agent
         for name, interval_s in ((HEALTH, agent.interval_s), (COUNTERS, agent.counters_s)):
             group = started(name, interval_s, agent.jitter_share, time.monotonic(), _chance)
-            if name in self.groups:
-                self.groups[name].group = group
-            else:
-                self.groups[name] = Tracked(group)
+            self.groups.setdefault(name, Tracked(group)).group = group
 
     async def _health(self) -> None:
+        """Judge what a health check judges; the first time, and for whoever asks, what a boot check does as well."""
         self._is_health_pass_due = False
         waiting, self._waiting = self._waiting, []
-        chosen = [s.id for s in self.specs.values() if s.tags & {"healthcheck", "prolog"}]
+        is_first, self._is_first = self._is_first, False
         try:
-            await self._pass(HEALTH, chosen)
+            if self._is_changed or self.policy.settings.doubts:  # a GPU's driver may be there only now
+                self._is_changed = False
+                await self.policy.load(self.children)
+            tags = {"healthcheck", "prolog", *(["boot"] if is_first else [])}
+            await self._pass(HEALTH, [s.id for s in self.specs.values() if s.tags & tags and "bench" not in s.tags])
         finally:
             for done in waiting:
                 if not done.done():
@@ -177,7 +184,7 @@ class Agent:
 
     async def _pass(self, name: str, checks: Sequence[str]) -> None:
         """Have checks judged and acted on in a child, and take what came of it."""
-        settings, is_repaired = self.policy.settings, self._is_repaired
+        settings, began_s = self.policy.settings, time.monotonic()
         order = Order(
             checks=tuple(checks),
             settings=settings,
@@ -185,27 +192,30 @@ class Agent:
             state_dir=self.state_dir,
             run_dir=self.publisher.run_dir,
             operator=self.operator,
-            is_repaired=is_repaired,
+            is_repaired=self._is_repaired,
+            is_whole=name == HEALTH,
+            prolog_failed_at=self._prolog_failed_at,
             hung=self.hung.not_to_ask(time.monotonic()),
             relations=self.relations,
         )
         limit_s = settings.budget_s + settings.slurm.timeout_s + WAIT_S + SPARE_S
         report = await self._tracked(name, lambda: carry_out(order), limit_s)
         if isinstance(report, Report):
-            self._is_repaired &= not is_repaired
-            if name == HEALTH:
-                self.hung.saw(order.hung, report.hung, time.monotonic())
-            self._take(report, is_whole=name == HEALTH)
+            self._take(order, report, began_s)
 
     async def _counters(self) -> None:
-        settings = self.policy.settings
+        settings, began_ns = self.policy.settings, boottime_ns()
+        not_asked = self.hung.not_to_ask(time.monotonic())
         limit_s = settings.budget_s + SPARE_S
-        answer = await self._tracked(COUNTERS, lambda: read_counters(fact_types(), settings), limit_s)
-        if answer is not None:
-            readings, _ = answer
-            self.memory.take_counters(readings)
+        counted = await self._tracked(COUNTERS, lambda: read_counters(fact_types(), settings, not_asked), limit_s)
+        if isinstance(counted, Counted):
+            for name in counted.unread.keys() - self.unread.keys():
+                self.say(f"counters are not read: {counted.unread[name]}")
+            self.unread = counted.unread
+            self.hung.add(counted.hung - not_asked, time.monotonic())
+            self.memory.take_counters(counted.counters)
             self._judge_events()
-            self.after_pass()
+            self.after_counters(began_ns)
 
     async def _tracked(self, name: str, work: Callable[[], Any], limit_s: float) -> Any:
         """Return what a child returned, or None where it failed, which is said."""
@@ -227,77 +237,57 @@ class Agent:
 
     # -- what follows
 
-    def _take(self, report: Report, *, is_whole: bool) -> None:
-        """Take what a pass found and did."""
-        if is_whole:
-            self.known = {id_: one for id_, one in self.known.items() if id_ in self.specs or id_ == UNKNOWN}
-        self._know(report.found)
-        self.streaks, self.relations = report.streaks, report.relations
-        self.refusal = report.refusal
-        if report.action["result"] != self.action["result"] or report.action["reason"] != self.action.get("reason"):
-            self.memory.history.add_action(time.time(), {**report.action, "evidence": report.bundle})
-            self.say(str(report.action["summary"]))
-        self.action = report.action
-        self.actions[str(report.action["result"])] += 1
-        for warning in report.warnings:
-            self.say(warning)
-        self._publish_gate()
+    def _take(self, order: Order, report: Report, began_s: float) -> None:
+        """Take what a pass found and did. What was seen since it began is judged already, and it knew nothing of it."""
+        newer = {s.id for s in self._seen_only} if self._judged_s >= began_s else set[str]()
+        self.findings.take([f for f in report.found if f.id not in newer])
+        if order.is_whole:
+            self.hung.saw(order.hung, report.hung, time.monotonic())
+            found = {f.id for f in report.found} | {s.id for s in self._seen_only} | {UNKNOWN}
+            self.findings.forget(lambda id_: id_ in found or self._is_of_boot(id_))
+            self.findings.judged()
+        self.relations = report.relations
+        self._is_repaired &= not (order.is_repaired and report.action["result"] not in _NOT_YET)
+        if self._prolog_failed_at == order.prolog_failed_at:
+            self._prolog_failed_at = None
+        self.findings.decided(report)
+        self.findings.publish()
         self.after_pass()
+
+    def _is_of_boot(self, check_id: str) -> bool:
+        """Tell whether a verdict holds until somebody asks again: what a check at boot found."""
+        spec = self.specs.get(check_id)
+        return spec is not None and "boot" in spec.tags and "bench" not in spec.tags
 
     def _judge_events(self) -> None:
         """Judge what was seen, here and now: a gate that fails must not wait for a pass that reads the machine."""
         if self._publishing is not None:
             self._publishing.cancel()
             self._publishing = None
-        ledger = self.memory.ledger()
+        self._judged_s = time.monotonic()
+        ledger, settings = self.memory.ledger(), self.policy.settings
         self.publisher.ledger(ledger)
-        settings, readings = (
-            self.policy.settings,
-            dict[type, Reading]({Seen: Reading(Seen.of(ledger.written_at, ledger), 0.0)}),
-        )
-        before = {s.id: self.known[s.id].verdict.status for s in self._seen_only if s.id in self.known}
-        self._know([Found(s.id, judge(s, settings.of(s.id), readings), 0.0) for s in self._seen_only])
-        worse = [s.id for s in self._seen_only if self.known[s.id].verdict.status > before.get(s.id, Status.OK)]
-        if any(self.known[id_].verdict.status is Status.FAIL for id_ in worse):
+        readings: dict[type, Reading] = {Seen: Reading(Seen.of(ledger.written_at, ledger), 0.0)}
+        before = {s.id: self.findings.status_of(s.id) for s in self._seen_only}
+        found = [Found(s.id, judge(s, settings.of(s.id), readings), 0.0) for s in self._seen_only]
+        self.findings.take(found)
+        self._judge_again_in(again_in_s(found))
+        if any(f.verdict.status is Status.FAIL and f.verdict.status > before[f.id] for f in found):
             self._is_event_pass_due = True
             self._wake.set()
-        self._publish_gate()
+        self.findings.publish()
 
-    def _know(self, found: Sequence[Found]) -> None:
-        now = time.time()
-        self.known = verdicts.updated(self.known, found, now, self._before)
-        long = verdicts.unknown_for_long(self.known, now, self.policy.settings.agent.unknown_after_s)
-        if long is not None or UNKNOWN in self.known:
-            found = [*found, long or Found(UNKNOWN, ok("no check is unknown for long"), 0.0)]
-            self.known = verdicts.updated(self.known, found[-1:], now)
-        rows = [(f.id, f.verdict.status.word, f.verdict.summary, f.verdict.evidence) for f in found]
-        for check_id, _ in self.memory.history.add_verdicts(now, rows):
-            verdict = self.known[check_id].verdict
-            if verdict.status > Status.SKIP or check_id == OPERATOR:
-                self.say(harmless(f"{verdict.status.word}: {check_id}: {verdict.summary}", 600))
-
-    def _publish_gate(self) -> None:
-        """Leave the answers for slurmd's hooks, good until the next passes should have come; none before the first."""
-        health = self.groups[HEALTH]
-        if not health.last_at:
-            return
-        agent = self.policy.settings.agent
-        age_s = time.time() - health.last_at
-        good_s = min(agent.interval_s * _GATE_INTERVALS - age_s, max(agent.counters_s, 60.0) * _GATE_INTERVALS)
-        if good_s <= 0:
-            return  # the old one goes stale by itself
-        self.gate_until_ns = boottime_ns() + int(good_s * 1e9)
-        found = verdicts.results(self.known, self.specs, self.policy.settings)
-        self.publisher.gate(
-            gate_of(
-                found,
-                self.action,
-                self.refusal,
-                self.memory.boot_id,
-                self.gate_until_ns,
-            )
-        )
+    def _judge_again_in(self, wait_s: float) -> None:
+        """Judge events once more when time alone makes one of them a finding: a link that does not come back."""
+        if wait_s < math.inf:
+            if self._again is not None:
+                self._again.cancel()
+            self._again = asyncio.get_running_loop().call_later(wait_s + _GATHER_S, self._judge_events)
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
+    return
+
+
+async def _nothing_yet() -> None:
     return

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from nodeproof.daemon.gate import Answer, Gate
-from nodeproof.daemon.judging import Refusal
+from nodeproof.daemon.refusal import Refusal
 from nodeproof.engine import Pass, Result
 from nodeproof.hooks.answer import answer
 from nodeproof.hooks.occasion import Occasion

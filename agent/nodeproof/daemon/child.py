@@ -52,7 +52,10 @@ class Children:
     async def run(self, work: Callable[[], Any], limit_s: float) -> Answered:
         """Return what `work()` returns in a child, pickled. Raises ChildFailed, also after `limit_s` seconds."""
         self._collect()
-        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise ChildFailed(f"no pipe for a child process: {error.strerror}") from error
         try:
             pid = os.fork()
         except OSError as error:
@@ -73,7 +76,10 @@ class Children:
             cpu_s, ended = await self._end(pid)
         if problem or not raw:
             raise ChildFailed(problem or f"it ended without an answer ({ended})")
-        is_done, value = pickle.loads(raw)  # noqa: S301  # from our own child
+        try:
+            is_done, value = pickle.loads(raw)  # noqa: S301  # from our own child
+        except Exception as error:  # whatever a plug-in's value does when it is made again
+            raise ChildFailed(f"its answer cannot be read: {type(error).__name__}") from error
         if not is_done:
             raise ChildFailed(value)
         return Answered(value, cpu_s)
@@ -115,7 +121,10 @@ def _be_child(work: Callable[[], Any], pipe: int) -> NoReturn:
             answer = (True, work())
         except Exception as error:  # noqa: BLE001  # the worker boundary: the parent says what it was
             answer = (False, harmless(f"{type(error).__name__}: {error}", _ERROR_CHARS))
-        raw = pickle.dumps(answer)
+        try:
+            raw = pickle.dumps(answer)
+        except Exception as error:  # noqa: BLE001  # a plug-in may return anything
+            raw = pickle.dumps((False, harmless(f"its answer cannot be sent: {type(error).__name__}", _ERROR_CHARS)))
         raw = len(raw).to_bytes(_HEAD_BYTES, "little") + raw
         while raw:
             raw = raw[os.write(pipe, raw) :]

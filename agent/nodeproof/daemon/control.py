@@ -54,9 +54,18 @@ class Control:
             listening.bind(self.path)
         finally:
             os.umask(before)
-        warning = _let_in(self.path, group)
+        warning = self.let_in(group)
         self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=_MOST_BYTES)
         return warning
+
+    def let_in(self, group: str) -> str:
+        """Give the socket its group and mode. Returns a warning if that cannot be done: root alone gets in then."""
+        try:
+            os.chown(self.path, -1, grp.getgrnam(group).gr_gid if group else os.getegid())
+            os.chmod(self.path, 0o660 if group else 0o600)
+        except (KeyError, OSError) as error:
+            return f"agent.socket_group {group!r} cannot be let in: {error}"
+        return ""
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -99,18 +108,6 @@ def peer_uid(connection: Any) -> int:
     """Return the user at the other end, by the kernel's word (SO_PEERCRED, unix(7))."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", raw)[1])
-
-
-def _let_in(path: str, group: str) -> str:
-    """Give the socket its group and mode. Returns a warning if that cannot be done: root alone gets in then."""
-    if not group:
-        return ""
-    try:
-        os.chown(path, -1, grp.getgrnam(group).gr_gid)
-        os.chmod(path, 0o660)
-    except (KeyError, OSError) as error:
-        return f"agent.socket_group {group!r} cannot be let in: {error}"
-    return ""
 
 
 def ask(directory: str, request: dict[str, Any], limit_s: float) -> dict[str, Any]:

@@ -24,11 +24,15 @@ class Hung:
     def forget(self) -> None:
         self._left.clear()
 
-    def saw(self, not_asked: AbstractSet[str], hung: AbstractSet[str], now_s: float) -> None:
-        """Take what hung in a pass that asked all but `not_asked`: what was asked and did not hang is well again."""
-        for name in hung - not_asked:
+    def add(self, hung: AbstractSet[str], now_s: float) -> None:
+        """Take what was asked and hung."""
+        for name in hung:
             before = self._left.get(name)
             wait_s = min(MOST_S, before.wait_s * 2) if before else FIRST_S
             self._left[name] = _Left(now_s + wait_s, wait_s)
+
+    def saw(self, not_asked: AbstractSet[str], hung: AbstractSet[str], now_s: float) -> None:
+        """Take what hung in a pass that asked all but `not_asked`: what was asked and did not hang is well again."""
+        self.add(hung - not_asked, now_s)
         for name in self._left.keys() - hung - not_asked:
             del self._left[name]

@@ -12,7 +12,10 @@ from nodeproof.daemon.marks import Mark
 from nodeproof.events.ledger import CounterSeries
 
 #: Jobs that are followed at one time: an epilog that never comes must not fill the memory.
-MOST_JOBS = 1024
+MOST_JOBS = 256
+
+#: Most jobs that are named as having run beside one.
+MOST_OTHERS = 16
 
 
 class Share(NamedTuple):
@@ -48,19 +51,22 @@ class Jobs:
                 if mark.job_id in self._running:
                     self._ended[mark.job_id] = mark.boottime_ns
                 continue
-            others = frozenset(self._running)
-            for job_id in others:
+            beside = list(self._running)[-MOST_OTHERS:]
+            for job_id in beside:
                 job = self._running[job_id]
-                self._running[job_id] = job._replace(others=job.others | {mark.job_id})
-            self._running[mark.job_id] = _Running(mark.boottime_ns, None, others)
+                if len(job.others) < MOST_OTHERS:
+                    self._running[job_id] = job._replace(others=job.others | {mark.job_id})
+            self._running[mark.job_id] = _Running(mark.boottime_ns, None, frozenset(beside))
             while len(self._running) > MOST_JOBS:
                 self._running.pop(next(iter(self._running)))
         return bool(mine)
 
-    def read(self, counters: tuple[CounterSeries, ...]) -> list[Share]:
-        """Take a reading of all counters, and return what the jobs that have ended saw."""
+    def read(self, counters: tuple[CounterSeries, ...], began_ns: int) -> list[Share]:
+        """Take counters that were read from `began_ns` on, and return what the jobs that had ended by then saw."""
         shares = []
-        for job_id, ended_ns in self._ended.items():
+        ended = {job_id: at for job_id, at in self._ended.items() if at <= began_ns}
+        for job_id, ended_ns in ended.items():
+            del self._ended[job_id]
             job = self._running.pop(job_id, None)
             if job is not None and job.before is not None:
                 others = tuple(sorted(job.others))
@@ -68,8 +74,7 @@ class Jobs:
                     Share(job_id, name, part, delta, job.began_ns, ended_ns, others)
                     for name, part, delta in job_deltas(job.before, counters)
                 ]
-        self._ended.clear()
         for job_id, job in self._running.items():
-            if job.before is None:
+            if job.before is None and job.began_ns <= began_ns:
                 self._running[job_id] = job._replace(before=counters)
         return shares

@@ -3,32 +3,37 @@
 Deliberately not here: what the agent makes of that (`nodeproof.daemon.agent`).
 """
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from nodeproof.act import act
+from nodeproof.act import act, note_prolog_failure
 from nodeproof.check import CheckSpec, registry
-from nodeproof.engine import Result, run
+from nodeproof.daemon.refusal import Refusal, refusal_of
+from nodeproof.engine import Pass, Result, run
 from nodeproof.engine.identity import read_identity
 from nodeproof.engine.worker import read_facts
 from nodeproof.errors import FactError
 from nodeproof.host import Host
 from nodeproof.host.base import Live
-from nodeproof.host.record import Recorder
+from nodeproof.host.record import Notes, Recorder
 from nodeproof.policy.resolve import load_settings
 from nodeproof.policy.settings import CheckSettings, Settings
 from nodeproof.probes.counter import Counter
 from nodeproof.probes.identity import host_name
 from nodeproof.probes.relations import Relations
 from nodeproof.state import State, Store
-from nodeproof.verdict import Status, Verdict, named, ok
+from nodeproof.verdict import Status, Verdict, ok, plural, warn
 
 #: How long a pass may wait for another run (a hook's) that holds the state.
 WAIT_S = 5.0
 
 #: The finding that is an operator's word.
 OPERATOR = "nodeproof.operator"
+
+#: The finding that a node keeps failing and passing.
+FLAPPING = "nodeproof.flapping"
 
 _OPERATOR_SETTINGS = CheckSettings(after=1, clear_after=1)
 
@@ -41,12 +46,16 @@ _NO_LIMIT = 1_000_000
 SPARE_S = 5.0
 
 
+Relating = Mapping[str, tuple[str, ...]]
+
+
 class Order(NamedTuple):
     """What a pass is to do. `checks` are ids.
 
     `operator` is why an operator wants the node drained, "" where none does. `is_repaired`: one says so, and what
-    our drain stands for need pass but once. `hung` are questions not to ask, `relations` what parts were one of
-    devices that may be gone by now.
+    our drain stands for need pass but once. `is_whole`: all that a health check judges, not events alone.
+    `prolog_failed_at` is when the gate failed a prolog, if it did since the last pass. `hung` are questions not to
+    ask, `relations` what parts were one of devices that may be gone by now.
     """
 
     checks: tuple[str, ...]
@@ -55,6 +64,8 @@ class Order(NamedTuple):
     state_dir: str
     run_dir: str
     operator: str = ""
+    is_whole: bool = True
+    prolog_failed_at: float | None = None
     spares_jobs: bool = True
     is_repaired: bool = False
     hung: frozenset[str] = frozenset()
@@ -67,13 +78,6 @@ class Found(NamedTuple):
     id: str
     verdict: Verdict
     seconds: float
-
-
-class Refusal(NamedTuple):
-    """Why no job should start on this node, "" where one may. `is_drained`: that reason already stands in Slurm."""
-
-    reason: str = ""
-    is_drained: bool = False
 
 
 class Report(NamedTuple):
@@ -109,70 +113,116 @@ def carry_out(order: Order) -> Report:
     with Host(Recorder(Live(order.run_dir))) as host:
         host.hung = order.hung
         outcome = run(host, chosen, order.settings, spares_jobs=order.spares_jobs)
-        results = [*_operators(order, state), *outcome.results]
+        results = (*_operators(order, state), *outcome.results)
         outcome = outcome._replace(results=tuple(sorted(results, key=lambda r: (-r.verdict.status, r.spec.id))))
-        settings = _settings(order, state)
         related = {**order.relations, **_relations(host, order.settings)}
-        action = act(outcome, settings, order.node, order.state_dir, _unheard, wait_s=WAIT_S, relations=related)
+        warnings = _note_prolog(order)
+        settings = _settings(order, state)
+        action = _act(order, outcome, settings, related)
         assert isinstance(host.machine, Recorder)
-        bundle, warning = "", ""
-        if action["result"] in _WITH_EVIDENCE:
-            from nodeproof.daemon.evidence import write_bundle
-
-            bundle, warning = write_bundle(
-                order.state_dir, host.machine.notes, outcome.results, order.settings, action, related
-            )
-    state = _remembered(order.state_dir)
+        bundle, warning = _evidence(order, host.machine.notes, outcome, action, related)
+    state, failing = _remembered(order.state_dir), {r.spec.id for r in results if r.verdict.status is Status.FAIL}
+    found = [Found(r.spec.id, _plain(r.verdict), r.seconds) for r in outcome.results]
     return Report(
-        found=tuple(Found(r.spec.id, r.verdict, r.seconds) for r in outcome.results),
+        found=(*found, *_flapping(state, settings)),
         action=action,
-        refusal=refusal_of(state, settings),
+        refusal=refusal_of(state, settings, action, failing),
         streaks=dict(state.streaks),
         seconds=time.monotonic() - began,
         hung=host.hung,
         relations=related,
         bundle=bundle,
-        warnings=(warning,) if warning else (),
+        warnings=(*warnings, *([warning] if warning else [])),
     )
 
 
-def read_counters(facts: tuple[type, ...], settings: Settings) -> tuple[tuple[Counter, ...], dict[str, str]]:
-    """Return what the facts that count say, and why, by source, some do not."""
+def _act(order: Order, outcome: Pass, settings: Settings, related: Relating) -> Mapping[str, object]:
+    """Act on a pass. One of events alone can drain, and no more: it says nothing of what it did not judge."""
+    if not order.is_whole:
+        failed = tuple(r for r in outcome.results if r.verdict.status is Status.FAIL)
+        outcome = outcome._replace(results=failed)
+    return act(
+        outcome,
+        settings,
+        order.node,
+        order.state_dir,
+        _unheard,
+        wait_s=WAIT_S,
+        may_resume=order.is_whole,
+        relations=related,
+    )
+
+
+def _note_prolog(order: Order) -> list[str]:
+    """Remember that the gate failed a prolog: the drain that slurmd makes of that is ours to take over."""
+    if order.prolog_failed_at is None:
+        return []
+    return note_prolog_failure(order.state_dir, order.prolog_failed_at, WAIT_S)
+
+
+def _evidence(
+    order: Order, notes: Notes, outcome: Pass, action: Mapping[str, object], related: Relating
+) -> tuple[str, str]:
+    if action["result"] not in _WITH_EVIDENCE:
+        return "", ""
+    from nodeproof.daemon.evidence import write_bundle
+
+    return write_bundle(order.state_dir, notes, outcome.results, order.settings, action, related)
+
+
+class Counted(NamedTuple):
+    """What the facts that count say, and why, by fact, some do not; `hung` are questions that got no answer."""
+
+    counters: tuple[Counter, ...]
+    unread: Mapping[str, str]
+    hung: frozenset[str]
+
+
+def read_counters(facts: tuple[type, ...], settings: Settings, hung: frozenset[str]) -> Counted:
+    """Read all counters of this machine, but for the questions that hung lately."""
     made, unread = list[Counter](), dict[str, str]()
     with Host() as host:
+        host.hung = hung
         until_s = time.monotonic() + settings.budget_s
         for fact, reading in read_facts(host, facts, deadline_s=settings.deadline_s, until_s=until_s).items():
             if not isinstance(reading.value, FactError):
                 made += reading.value.counters()
             elif reading.value.kind != "absent":
                 unread[fact.__name__] = str(reading.value)
-    return tuple(made), unread
+        return Counted(tuple(made), unread, host.hung)
 
 
-def _relations(host: Host, settings: Settings) -> Mapping[str, tuple[str, ...]]:
+def _relations(host: Host, settings: Settings) -> Relating:
     """Return which parts are one now, read in a worker like any fact."""
     until_s = time.monotonic() + settings.deadline_s
     value = read_facts(host, [Relations], deadline_s=settings.deadline_s, until_s=until_s)[Relations].value
     return value.of if isinstance(value, Relations) else {}
 
 
-def refusal_of(state: State, settings: Settings) -> Refusal:
-    """Return whether a job may start here: not with our drain, one that is still wanted, or one not ours to make."""
-    if settings.mode != "enforce":
-        return Refusal()
-    if state.drain is not None:
-        return Refusal(state.drain.reason, is_drained=True)
-    if state.left_alone is not None and state.left_alone.checks:
-        return Refusal(f"somebody else has it out of service, and {named(list(state.left_alone.checks))} failed")
-    if state.wanted is not None and state.held is None and settings.slurm.prolog_unsure == "fail":
-        return Refusal(state.wanted.reason)
-    return Refusal()
-
-
 def _ours(state: State) -> list[str]:
     """Return the checks that our drain stands for, be it made or still wanted: without them it would never end."""
     found = [f.checks for f in (state.drain, state.wanted, state.left_alone) if f is not None]
     return [check_id for checks in found for check_id in checks]
+
+
+def _plain(verdict: Verdict) -> Verdict:
+    """Return a verdict whose evidence is JSON values: what a plug-in puts there need not survive a pipe."""
+    try:
+        evidence = json.loads(json.dumps(verdict.evidence, default=str))
+    except (TypeError, ValueError, RecursionError):
+        evidence = {}
+    return verdict._replace(evidence=evidence)
+
+
+def _flapping(state: State, settings: Settings) -> list[Found]:
+    """Return the finding that this node was drained and resumed too often to be resumed once more."""
+    agent = settings.agent
+    times = sum(at >= time.time() - agent.flap_window_h * 3600 for at in state.resumed_at)
+    if state.drain is None or times < agent.flaps:
+        return []
+    often = f"{plural(times, 'time')} in {agent.flap_window_h:g} h"
+    words = f"drained and resumed {often}: it stays drained until resumed by hand"
+    return [Found(FLAPPING, warn(words, resumes_count=times), 0.0)]
 
 
 def _settings(order: Order, state: State) -> Settings:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from nodeproof.daemon.counters import observed
 from nodeproof.daemon.echoes import without_echoes
@@ -27,6 +27,7 @@ class Memory:
         self.booted_at = booted_at
         self.tally: Tally[str] = Tally()
         self.lost: Tally[str] = Tally()
+        self.unfollowed: Callable[[], Mapping[str, str]] = dict
         self.events: tuple[EventSeries, ...] = history.series(time.time() - WINDOW_S)
         self.counters: tuple[CounterSeries, ...] = history.counters(boot_id)
 
@@ -45,7 +46,15 @@ class Memory:
         self.history.save_counters(self.boot_id, self.counters)
 
     def ledger(self) -> Ledger:
-        return Ledger(self.boot_id, self.booted_at, time.time(), self.events, self.counters, dict(self.lost))
+        return Ledger(
+            boot_id=self.boot_id,
+            booted_at=self.booted_at,
+            written_at=time.time(),
+            events=self.events,
+            counters=self.counters,
+            lost=dict(self.lost),
+            unfollowed={name: problem for name, problem in self.unfollowed().items() if problem},
+        )
 
     def _recent(self, series: tuple[EventSeries, ...]) -> tuple[EventSeries, ...]:
         """Return series that a check could still look at, the latest if there are too many."""

@@ -1,13 +1,15 @@
 """From an empty process to a running agent, and back."""
 
 import asyncio
+import contextlib
+import fcntl
 import gc
 import os
 import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from nodeproof.check import registry
@@ -33,6 +35,9 @@ _LINE_CHARS = 1000
 #: How often history is trimmed, in seconds.
 _TRIM_S = 3600.0
 
+#: Most counters of jobs that are told one by one at a time.
+_MOST_TOLD = 20
+
 
 class Places(NamedTuple):
     """Where the agent publishes, where it keeps what must survive, and where its policy is (None: the default)."""
@@ -46,6 +51,13 @@ async def serve(places: Places, say: Callable[[str], None]) -> None:
     """Run the agent until SIGTERM or SIGINT. Raises NodeproofError where it cannot be started at all."""
     notifier, children, policy = Notifier(), Children(), Policy(places.policy_dir)
     prepare(places.run_dir)
+    with alone(places.run_dir):
+        await _serve(places, notifier, children, policy, say)
+
+
+async def _serve(
+    places: Places, notifier: Notifier, children: Children, policy: Policy, say: Callable[[str], None]
+) -> None:
     await policy.load(children)
     if not policy.loaded_at:
         raise NodeproofError(f"no policy to go by: {policy.problem}")
@@ -56,6 +68,7 @@ async def serve(places: Places, say: Callable[[str], None]) -> None:
     agent = Agent(policy, memory, Publisher(places.run_dir, say), registry(), places.state_dir, say)
     agent.operator = operator.reason
     sources = all_sources(agent.deliver, agent.lose, history.position(), memory.boot_id)
+    memory.unfollowed = sources.problems
     status = Status(agent, sources, operator)
     async with _Served(places, agent, status, notifier, say):
         sources.start()
@@ -74,6 +87,20 @@ def prepare(run_dir: str) -> None:
         raise NodeproofError(f"{run_dir}: {error.strerror} (--run-dir)") from error
     if status.st_uid not in {0, os.geteuid()} or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise NodeproofError(f"{run_dir}: others may write there (expected an own directory, 0755)")
+
+
+@contextlib.contextmanager
+def alone(run_dir: str) -> Iterator[None]:
+    """Hold the run directory for a `with` block. Raises NodeproofError while another agent has it."""
+    path = os.path.join(run_dir, "lock")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of this process: its children do not hold it
+        yield
+    except BlockingIOError as error:
+        raise NodeproofError(f"{path}: another agent runs here") from error
+    finally:
+        os.close(fd)
 
 
 def _boot() -> tuple[str, float]:
@@ -107,6 +134,8 @@ class _Served:
             self._say(warning)
         loop.add_reader(self._wake, self._marked)
         self._agent.after_pass = self._after_pass
+        self._agent.after_counters = self._after_counters
+        self._agent.after_reload = self._after_reload
         await self._metrics.start(settings.metrics_listen)
         self._marked()
         gc.collect()
@@ -125,19 +154,33 @@ class _Served:
     async def _reload(self) -> None:
         self._notifier.reloading()
         await self._agent.reload()
-        await self._metrics.start(self._agent.policy.settings.agent.metrics_listen)
-        self._notifier.ready("policy was read again")
+
+    async def _after_reload(self) -> None:
+        settings = self._agent.policy.settings.agent
+        await self._metrics.start(settings.metrics_listen)
+        if warning := self._control.let_in(settings.socket_group):
+            self._say(warning)
+        self._notifier.ready(f"watching {self._agent.policy.node}, {self._agent.policy.settings.mode}s")
 
     def _marked(self) -> None:
         self._wake.drain()
-        if self._jobs.mark(self._marks.read_new(), self._agent.memory.boot_id):
-            self._agent.sample()
+        marks = self._marks.read_new()
+        if self._jobs.mark(marks, self._agent.memory.boot_id):
+            self._agent.sample(has_prolog=any(mark.kind == "prolog" for mark in marks))
+
+    def _after_counters(self, began_ns: int) -> None:
+        """Tell what counters did while the jobs ran that have ended before these were read."""
+        memory = self._agent.memory
+        shares = self._jobs.read(memory.counters, began_ns)
+        for share in shares:
+            memory.history.add_job(time.time(), share._asdict())
+        for share in shares[:_MOST_TOLD]:
+            self._say(f"job {share.job_id} saw {share.delta} {share.name} on {share.part}")
 
     def _after_pass(self) -> None:
         memory, settings = self._agent.memory, self._agent.policy.settings.agent
-        for share in self._jobs.read(memory.counters):
-            memory.history.add_job(time.time(), share._asdict())
-            self._say(f"job {share.job_id} saw {share.delta} {share.name} on {share.part}")
+        if not os.path.lexists(self._control.path):
+            raise NodeproofError(f"{self._control.path} was removed: ended, to be started anew")
         self._metrics.write(settings.metrics_file)
         if time.monotonic() - self._trimmed_s >= _TRIM_S:
             self._trimmed_s = time.monotonic()

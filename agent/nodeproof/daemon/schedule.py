@@ -12,6 +12,15 @@ class Group(NamedTuple):
     due_s: float
 
 
+class Tracked:
+    """How a group fared: passes that gave something, and those that did not; when the last good one ended."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.passes = self.failures = 0
+        self.last_at = self.last_seconds = 0.0
+
+
 def started(name: str, interval_s: float, jitter_share: float, now_s: float, chance: Callable[[], float]) -> Group:
     """Return a group that begins within its jitter: nodes that boot together must not act together."""
     return Group(name, interval_s, now_s + chance() * jitter_share * interval_s)

@@ -31,8 +31,8 @@ class Status:
     def snapshot(self) -> Snapshot:
         agent, policy, history = self._agent, self._agent.policy, self._agent.memory.history
         now, now_s = time.time(), time.monotonic()
-        found = verdicts.results(agent.known, agent.specs, policy.settings)
-        left_s = (agent.gate_until_ns - boottime_ns()) / 1e9 if agent.gate_until_ns else 0.0
+        findings, found = agent.findings, agent.findings.results()
+        left_s = (findings.gate_until_ns - boottime_ns()) / 1e9 if findings.gate_until_ns else 0.0
         return Snapshot(
             at=now,
             started_at=self._started_at,
@@ -43,7 +43,7 @@ class Status:
             policy_digest=policy.digest,
             policy_loaded_at=policy.loaded_at,
             policy_problem=policy.problem,
-            checks=verdicts.as_now(agent.known, agent.specs, policy.settings, agent.streaks),
+            checks=verdicts.as_now(findings.known, agent.specs, policy.settings, findings.streaks),
             groups=tuple(
                 GroupNow(
                     name=name,
@@ -62,7 +62,7 @@ class Status:
                     part=i.part,
                     summary=i.cause.verdict.summary,
                     members=tuple(r.spec.id for r in i.members),
-                    since=min(agent.known[r.spec.id].since for r in (i.cause, *i.members)),
+                    since=min(findings.known[r.spec.id].since for r in (i.cause, *i.members)),
                 )
                 for i in incidents(found, agent.relations)
             ),
@@ -70,17 +70,20 @@ class Status:
             events=dict(agent.memory.tally),
             lost=dict(agent.memory.lost),
             counters=agent.memory.counters,
-            actions=dict(agent.actions),
-            last_action={key: str(agent.action.get(key, "")) for key in ("intent", "result", "summary", "reason")},
-            out_of_service=agent.refusal.reason,
+            actions=dict(findings.actions),
+            last_action={key: str(findings.action.get(key, "")) for key in ("intent", "result", "summary", "reason")},
+            out_of_service=findings.refusal.reason,
             gate_until=now + left_s if left_s > 0 else 0.0,
             history_bytes=history.size_bytes(),
             is_history_kept=history.is_kept,
             cpu_s=time.process_time() + agent.cpu_s,
             resident_bytes=_resident_bytes(),
             rules=tuple(rule.id for rule in RULES),
-            warnings=tuple(filter(None, [history.problem, self._operator.warning, *agent.publisher.problems])),
+            warnings=tuple(filter(None, [history.problem, self._operator.warning, *self._problems()])),
         )
+
+    def _problems(self) -> list[str]:
+        return [*self._agent.publisher.problems, *(f"counters are not read: {e}" for e in self._agent.unread.values())]
 
     async def status(self, request: dict[str, Any]) -> dict[str, Any]:
         del request

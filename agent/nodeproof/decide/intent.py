@@ -59,7 +59,7 @@ def _why_quarantined(history: History, settings: Settings) -> str:
     times, window_h = history.resumes, settings.agent.flap_window_h
     return (
         f"it stays drained, though {named(history.drained_for)} passed again: it was drained and resumed"
-        f" {plural(times, 'time')} in {window_h:g} h (find the cause, then `nodeproof resume`)"
+        f" {plural(times, 'time')} in {window_h:g} h (find the cause, then resume it by hand)"
     )
 
 

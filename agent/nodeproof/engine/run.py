@@ -101,7 +101,10 @@ def judge(spec: CheckSpec, settings: CheckSettings, readings: Mapping[type, Read
     if errors := [v for v in values if isinstance(v, FactError)]:
         return _of_errors(settings, errors)
     try:
-        return spec.function(*values, **settings.parameters)
+        verdict = spec.function(*values, **settings.parameters)
+        return (
+            verdict if isinstance(verdict, Verdict) else unknown(f"the check gave no verdict: {type(verdict).__name__}")
+        )
     except FactError as error:  # a part of the fact that this check cannot do without
         return _of_errors(settings, [error])
     except Exception as error:  # noqa: BLE001  # a check's bug is an unknown, never a crash of the pass

@@ -59,7 +59,10 @@ class CounterSeries(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """`lost` counts events by source that the kernel or we had to drop: what is not there may have happened."""
+    """`lost` counts events by source that the kernel or we had to drop, `unfollowed` says why sources are not followed.
+
+    What is not there may have happened then.
+    """
 
     boot_id: str
     booted_at: float
@@ -67,6 +70,7 @@ class Ledger(NamedTuple):
     events: tuple[EventSeries, ...] = ()
     counters: tuple[CounterSeries, ...] = ()
     lost: Mapping[str, int] = {}
+    unfollowed: Mapping[str, str] = {}
 
 
 def total(points: Points, start: float) -> int:

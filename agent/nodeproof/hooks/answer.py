@@ -11,7 +11,7 @@ from nodeproof.verdict import Status, named
 
 #: Results of `act` at which Slurm could not be told of a node that ought to be drained. Held back by the guard is not
 #: among them, nor are our own mistakes: a prolog that fails drains the node, whatever the guard said.
-_UNTOLD = frozenset({"unsure", "slurm_error", "lost_race"})
+UNTOLD = frozenset({"unsure", "slurm_error", "lost_race"})
 
 #: Results at which the node is drained with our reason.
 _OURS = frozenset({"drained", "adopted", "already_drained"})
@@ -50,7 +50,7 @@ def answer(
         return Answer(EXIT_FAILED if failed and lines else EXIT_LOUD if lines else EXIT_OK, lines)
     if occasion.kind == "epilog":
         return Answer(EXIT_FAILED if is_drain and result in _OURS else EXIT_OK, lines)
-    if is_drain and (result in OUT_OF_SERVICE or (fails_untold and result in _UNTOLD)):
+    if is_drain and (result in OUT_OF_SERVICE or (fails_untold and result in UNTOLD)):
         job = f"job {occasion.job_id}" if occasion.job_id else "this job"
         return Answer(EXIT_FAILED, (*lines, f"{job} does not start on {action['node']}"))
     return Answer(EXIT_OK, lines)

@@ -56,5 +56,6 @@ class Seen(NamedTuple):
             return self.by_rule.get(rule, ())
         return tuple(s for s in self.ledger.events if s.rule == rule)
 
-    def counters(self, name: str) -> tuple[CounterSeries, ...]:
+    def counted(self, name: str) -> tuple[CounterSeries, ...]:
+        """Return the series of a counter. Not called `counters`: that method says that a fact counts (`Counts`)."""
         return tuple(s for s in self.ledger.counters if s.name == name)
