@@ -1,15 +1,16 @@
 # make run: set up and health-check this node. make test: set up and run the tests.
 # make lint: every static check. make labs: real Slurm and real kernels in VMs (root).
 # make pass-time: where the milliseconds of a pass go. make gate-time: what a prolog costs on a healthy node, and a
-# script in the manner of NHC. make bench-peers: our benchmarks beside the public tools, into bench/README.md
-# (PEERS=--help for options). .ci/run calls lint, test and labs.
+# script in the manner of NHC. make agent-rest: what the agent costs while nothing happens (REST=--help).
+# make bench-peers: our benchmarks beside the public tools, into bench/README.md (PEERS=--help for options).
+# .ci/run calls lint, test and labs.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find native -type f -not -path '*/build/*')
 
-.PHONY: run test lint labs pass-time gate-time bench-peers clean
+.PHONY: run test lint labs pass-time gate-time agent-rest bench-peers clean
 
 run: $(VENV)/.run
 	@$(BIN)/nodeproof check; echo "(exit code of nodeproof check: $$?)"
@@ -35,6 +36,9 @@ pass-time: $(VENV)/.dev
 
 gate-time: $(VENV)/.dev
 	$(BIN)/python tests/performance/gate.py
+
+agent-rest: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python tests/performance/agent_rest.py $(REST)
 
 bench-peers: $(VENV)/.run
 	$(BIN)/python -m peers $(PEERS)

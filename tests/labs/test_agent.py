@@ -6,6 +6,7 @@ log. NICs are virtio's, since QEMU's e1000e tells its guest of no link that is c
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ MOST_S = 2.0
 MOST_KIB = 60 * 1024
 
 NVME = "nvme 0000:02:00.0 (1b36:0010)"
-PORT = "0000:00:07.0"
+PORT = "0000:00:05.0"
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_a_link_that_is_cut_fails_the_gate_when_it_had_time_to_come_back(found: 
     fault = found["link"]
 
     assert 10.0 < fault["took_s"] < 10.0 + MOST_S
-    assert fault["check"]["summary"].startswith("eth1 lost its link and was not switched off (")
+    assert re.match(r"eth[01] lost its link and was not switched off \(1[01] s ago\)", fault["check"]["summary"])
     assert "Check cable, transceiver and switch port" in fault["check"]["remedy"]
 
 

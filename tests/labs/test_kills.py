@@ -21,7 +21,7 @@ from running_agent import RunningAgent, until
 
 pytestmark = pytest.mark.agent
 
-KILLS = 12
+KILLS = 200
 
 #: When an agent is killed: at the earliest so many seconds after its start, at the latest after so many times of what
 #: the first one takes to tell an event. So some are killed before they read anything, some while they do, and some in

@@ -253,10 +253,13 @@ def plant_all(planter: Planter, agent_pid: int) -> None:
     planter.plant("link", lambda: monitor("set_link vio0 off"), "device.link_down")
     monitor("set_link vio0 on")
     correct_pcie_error()
-    until(lambda: "event.aer_corrected" in status()["events"], "no corrected PCIe error")
-    planter.keep("aer_corrected", check("event.aer_corrected"))
+    seen = until(
+        lambda: c if "once" in (c := check("event.aer_corrected"))["summary"] else None, "no corrected PCIe error"
+    )
+    planter.keep("aer_corrected", seen)
     fatal = ("event.aer_unrecovered",)
-    planter.plant("aer_fatal", lambda: monitor("pcie_aer_inject_error vrp0 DLP"), "event.aer_fatal", fatal)
+    # of another port, for the kernel's injector hides what the first one really says
+    planter.plant("aer_fatal", lambda: monitor("pcie_aer_inject_error rp0 DLP"), "event.aer_fatal", fatal)
     planter.plant("nvme", lambda: monitor("device_del nvme0"), "device.removed")
     flood(planter, agent_pid)
     planter.repair("event.nvme_timeout")
