@@ -185,8 +185,10 @@ def test_a_node_that_reboots_keeps_our_drain_until_it_has_passed(bench: Bench) -
 def test_a_prolog_error_of_ours_is_adopted_and_no_other(bench: Bench) -> None:
     bench.slurm.update("n1", "state=drain", "reason=Prolog error")
     assert bench.check().result == "left_alone"
+    bench.slurm.update("n1", "state=resume")
 
     note_prolog_failure(str(bench.state_dir), time.time())
+    bench.slurm.update("n1", "state=drain", "reason=Prolog error")
     run = bench.check()
 
     assert run.result == "adopted"
