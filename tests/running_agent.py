@@ -1,6 +1,7 @@
 """An agent as systemd starts it, in directories of its own."""
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -50,6 +51,7 @@ class RunningAgent:
                 [sys.executable, "-I", "-m", "nodeproof", "agent", *map(str, words)],
                 stderr=log,
                 env={**os.environ, **(environment or {})},
+                preexec_fn=_end_with_us,  # noqa: PLW1509  # the tests have one thread
             )
 
     def kill(self) -> None:
@@ -109,6 +111,11 @@ class RunningAgent:
         assert done.returncode == 0, done.stderr
         rows: list[dict[str, Any]] = json.loads(done.stdout)["entries"]
         return rows
+
+
+def _end_with_us() -> None:
+    """Have the kernel end an agent whose test has ended otherwise than it should (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,15 @@ def test_they_drift_apart_and_keep_their_mean_interval() -> None:
 def test_what_was_missed_is_not_made_up_for() -> None:
     suspended = after(Group("health", 300.0, 1000.0), 0.0, 9000.0, lambda: 0.5)
 
-    assert suspended.due_s == 9000.0
+    assert suspended.due_s == 9300.0
+
+
+def test_passes_that_are_asked_for_push_the_next_one_no_further_than_an_interval() -> None:
+    group = Group("health", 300.0, 1000.0)
+    for now_s in (800.0, 801.0, 802.0):
+        group = after(group, 0.0, now_s, lambda: 0.5)
+
+    assert group.due_s == 1102.0
 
 
 def test_the_next_one_is_the_earliest() -> None:

@@ -37,6 +37,9 @@ HEALTH, COUNTERS, EVENTS = "health", "counters", "events"
 #: How long events are gathered before they are judged and published, in seconds: a fault rarely comes as one line.
 _GATHER_S = 0.1
 
+#: In a flood they are gathered for longer, so that judging takes no more than this share of the time.
+_JUDGING_SHARE, _MOST_GATHER_S = 0.1, 1.0
+
 #: Most events of one delivery that are told one by one.
 _MOST_TOLD = 20
 
@@ -78,7 +81,7 @@ class Agent:
         self._is_first = self._is_changed = True
         self._is_repaired = False
         self._prolog_failed_at: float | None = None
-        self._judged_s = 0.0
+        self._judged_s = self._judging_s = 0.0
         self._waiting: list[asyncio.Future[None]] = []
         self._start_groups()
 
@@ -93,7 +96,8 @@ class Agent:
             self.say(f"and {len(fresh) - _MOST_TOLD} more events at once")
         self._is_changed |= any(event.rule == "device.added" for event in fresh)
         if fresh and self._publishing is None:
-            self._publishing = asyncio.get_running_loop().call_later(_GATHER_S, self._judge_events)
+            wait_s = min(_MOST_GATHER_S, max(_GATHER_S, self._judging_s / _JUDGING_SHARE))
+            self._publishing = asyncio.get_running_loop().call_later(wait_s, self._judge_events)
 
     def lose(self, source: str, count: int) -> None:
         self.memory.lost[source] += count
@@ -276,6 +280,7 @@ class Agent:
             self._is_event_pass_due = True
             self._wake.set()
         self.findings.publish()
+        self._judging_s = time.monotonic() - self._judged_s
 
     def _judge_again_in(self, wait_s: float) -> None:
         """Judge events once more when time alone makes one of them a finding: a link that does not come back."""

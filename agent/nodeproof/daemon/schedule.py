@@ -27,9 +27,14 @@ def started(name: str, interval_s: float, jitter_share: float, now_s: float, cha
 
 
 def after(group: Group, jitter_share: float, now_s: float, chance: Callable[[], float]) -> Group:
-    """Return the group with its next time. What was missed (a long pass, a suspended machine) is not made up for."""
+    """Return the group with its next time, after a pass that ended now.
+
+    What was missed (a long pass, a suspended machine) is not made up for, and a pass that was asked for before its time
+    stands for the next one: however many are asked for, the gate never waits longer than an interval.
+    """
     step_s = group.interval_s * (1.0 + jitter_share * (chance() - 0.5))
-    return group._replace(due_s=max(group.due_s, now_s - step_s) + step_s)
+    base_s = group.due_s if now_s - step_s < group.due_s <= now_s else now_s
+    return group._replace(due_s=base_s + step_s)
 
 
 def next_of(groups: Iterable[Group]) -> Group:
