@@ -7,6 +7,7 @@ with `make agent-rest`, as root, on a quiet machine; `make agent-rest REST='--se
 """
 
 import argparse
+import contextlib
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from nodeproof.history import History, Position
 from running_agent import RunningAgent
 
 CPU = 0
@@ -31,16 +33,31 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="agent-rest-") as home:
         agent = RunningAgent(Path(home))
+        _pass_over_the_log(agent)
         agent.start()
         try:
             agent.judged()
             time.sleep(35)  # the first readings of counters, and whatever they woke
             at_rest(agent, options.seconds)
-            noise(agent, options.rounds)
+            if options.rounds:
+                noise(agent, options.rounds)
         finally:
             assert agent.process is not None
             agent.process.send_signal(signal.SIGCONT)
             agent.stop()
+
+
+def _pass_over_the_log(agent: RunningAgent) -> None:
+    """Let the agent begin where the kernel log ends now: what earlier tests left there is no part of a node at rest."""
+    last, kernel_log = 0, os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            with contextlib.suppress(BrokenPipeError):
+                last = int(os.read(kernel_log, 8192).split(b",")[1])
+    os.close(kernel_log)
+    history = History(str(agent.state_dir))
+    history.add_events([], Position(Path("/proc/sys/kernel/random/boot_id").read_text().strip(), last))
+    history.close()
 
 
 def at_rest(agent: RunningAgent, seconds: float) -> None:
