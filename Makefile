@@ -29,7 +29,7 @@ lint: $(VENV)/.dev
 labs: $(VENV)/.dev
 	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs -m slurm -k 'not big_slurm' -n 6
 	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs -m slurm -k big_slurm
-	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs -m 'not slurm' -n 2
+	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs -m 'not slurm'
 
 pass-time: $(VENV)/.dev
 	$(BIN)/python tests/performance/pass_time.py
