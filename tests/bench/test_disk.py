@@ -1,5 +1,6 @@
 """The benchmarks of disks: what they find out, and that they leave nothing behind, however they end."""
 
+import contextlib
 import ctypes
 import errno
 import json
@@ -98,8 +99,10 @@ def open_file(child: "subprocess.Popen[str]", folder: Path) -> os.stat_result:
     until_s = time.monotonic() + 10
     while time.monotonic() < until_s:
         for fd in Path(f"/proc/{child.pid}/fd").iterdir():
-            if os.readlink(fd).startswith(f"{folder}/") and (status := fd.stat()).st_size > 0:
-                return status
+            with contextlib.suppress(FileNotFoundError):  # closed since the list was made
+                target, status = os.readlink(fd), fd.stat()
+                if target.startswith(f"{folder}/") and status.st_size > 0:
+                    return status
         time.sleep(0.005)
     raise AssertionError("it opened no file")
 

@@ -196,3 +196,19 @@ def test_a_prolog_that_the_gate_refused_is_explained_by_the_next_pass(agent: Age
 
     assert agent._prolog_failed_at is not None
     assert agent._is_event_pass_due
+
+
+def test_told_to_end_in_the_moment_of_a_wake_up_it_ends(agent: Agent) -> None:
+    async def play() -> None:
+        for group in agent.groups.values():
+            group.group = group.group._replace(due_s=time.monotonic() + 3600)
+        serving = asyncio.ensure_future(agent.serve())
+        await asyncio.sleep(0.05)
+        agent._wake.set()
+        await asyncio.sleep(0)
+        serving.cancel()
+        done, _ = await asyncio.wait({serving}, timeout=10)
+        assert done, "it goes on"
+        assert serving.cancelled()
+
+    asyncio.run(play())

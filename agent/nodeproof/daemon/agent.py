@@ -161,7 +161,8 @@ class Agent:
             return
         wait_s = next_of(t.group for t in self.groups.values()).due_s - time.monotonic()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(0.0, wait_s))
+            async with asyncio.timeout(max(0.0, wait_s)):  # wait_for of 3.11 can lose that we were told to end
+                await self._wake.wait()
         self._wake.clear()
 
     def _start_groups(self) -> None:

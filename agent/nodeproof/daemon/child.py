@@ -68,7 +68,8 @@ class Children:
         os.close(writing)
         raw, problem = b"", ""
         try:
-            raw = await asyncio.wait_for(_all_of(reading), limit_s)
+            async with asyncio.timeout(limit_s):  # wait_for of 3.11 can lose that we were told to end
+                raw = await _all_of(reading)
         except TimeoutError:
             problem = f"no answer in {limit_s:g} s"
         finally:  # be it done, late or cancelled
