@@ -1,6 +1,8 @@
 """Fixtures that all tests share."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,3 +26,16 @@ def machine(tmp_path: Path) -> Callable[..., Host]:
         return plant(tmp_path, *args, **kwargs)  # type: ignore[arg-type]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def fake_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a libnvidia-ml.so.1 that does what a test tells it, and return its directory."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler to build the fake libnvidia-ml.so.1")
+    directory = tmp_path_factory.mktemp("fake_nvml")
+    library = directory / "libnvidia-ml.so.1"
+    flags = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    subprocess.run([compiler, *flags, "-o", str(library), str(Path(__file__).parent / "fake_nvml/nvml.c")], check=True)
+    return directory

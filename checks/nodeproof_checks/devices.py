@@ -100,6 +100,7 @@ def removed(
     tags="prolog healthcheck boot",
     remedy="Check cable, transceiver and switch port (`ethtool NAME`). A port that is not used is switched off "
     "(`ip link set NAME down`) or named in `excepted`.",
+    beta=True,
 )
 def link_down(
     seen: Seen,

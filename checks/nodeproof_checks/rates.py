@@ -21,6 +21,7 @@ _INFINIBAND_PER_HOUR = float(errors_allowed(1e-12, 100e9, HOUR_S))
     "pci.aer_rate",
     remedy="Look for `AER:` in the kernel log. Reseat the device and its riser, check its cooling; the fault may lie "
     "with the link partner of the device that counts it.",
+    beta=True,
 )
 def aer_rate(
     seen: Seen,
@@ -77,6 +78,7 @@ def corrected_rate(
     "nic.error_rate",
     remedy="Check cable and transceiver, clean the fibre, and compare the switch port's counters; if they stay, swap "
     "the cable with a sound port's.",
+    beta=True,
 )
 def nic_error_rate(
     seen: Seen,
@@ -102,6 +104,7 @@ def nic_error_rate(
 @check(
     "nic.flap_rate",
     remedy="Check cable, transceiver and switch port, and whether the switch was at work at that time.",
+    beta=True,
 )
 def flap_rate(
     seen: Seen,
@@ -121,6 +124,7 @@ def flap_rate(
     "cpu.throttle_rate",
     remedy="Check fans, air filters, inlet temperature and the seat of the heat sink; the BMC's log says whether a "
     "fan failed.",
+    beta=True,
 )
 def throttle_rate(
     seen: Seen,
@@ -144,6 +148,7 @@ def throttle_rate(
 @check(
     "nvme.media_error_rate",
     remedy="Move data off the drive and replace it; `nvme error-log` says which blocks were concerned.",
+    beta=True,
 )
 def media_error_rate(
     seen: Seen,
@@ -164,6 +169,7 @@ def media_error_rate(
     "ib.error_rate",
     remedy="Reseat or replace the cable, then the transceiver; compare the counters at the other end. Clear counters "
     "that stand at their end with `perfquery -R`, or they say nothing any more.",
+    beta=True,
 )
 def ib_error_rate(
     seen: Seen,
@@ -187,6 +193,7 @@ def ib_error_rate(
 @check(
     "ib.flap_rate",
     remedy="Reseat or replace the cable, then the transceiver; look at the switch port's side of the link too.",
+    beta=True,
 )
 def ib_flap_rate(
     seen: Seen,

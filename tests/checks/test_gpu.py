@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess  # the loader reads LD_LIBRARY_PATH only when a process starts
 import sys
 import time
@@ -163,18 +162,6 @@ def test_garbage_for_an_answer_is_unknown(machine: Machine) -> None:
 
 
 # Whole passes: real pynvml, real worker, fake library
-
-
-@pytest.fixture(scope="session")
-def fake_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler to build the fake libnvidia-ml.so.1")
-    directory = tmp_path_factory.mktemp("fake_nvml")
-    library = directory / "libnvidia-ml.so.1"
-    flags = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run([compiler, *flags, "-o", str(library), str(FAKE_NVML / "nvml.c")], check=True)
-    return directory
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -38,18 +37,6 @@ class Followed:
     def event(self) -> dict[str, Any]:
         [event] = self.until("events")["events"]
         return dict(event)
-
-
-@pytest.fixture(scope="session")
-def fake_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler to build the fake libnvidia-ml.so.1")
-    directory = tmp_path_factory.mktemp("fake_nvml")
-    library = directory / "libnvidia-ml.so.1"
-    flags = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run([compiler, *flags, "-o", str(library), str(FAKE_NVML / "nvml.c")], check=True)
-    return directory
 
 
 @pytest.fixture

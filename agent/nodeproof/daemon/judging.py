@@ -6,7 +6,7 @@ Deliberately not here: what the agent makes of that (`nodeproof.daemon.agent`).
 import json
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nodeproof.act import act, note_prolog_failure
 from nodeproof.check import CheckSpec, registry
@@ -24,7 +24,7 @@ from nodeproof.probes.counter import Counter
 from nodeproof.probes.identity import host_name
 from nodeproof.probes.relations import Relations
 from nodeproof.state import State, Store
-from nodeproof.verdict import Status, Verdict, ok, plural, warn
+from nodeproof.verdict import Status, Verdict, ok, plural, unknown, warn
 
 #: How long a pass may wait for another run (a hook's) that holds the state.
 WAIT_S = 5.0
@@ -252,7 +252,7 @@ def _operator_result(verdict: Verdict) -> Result:
     """Return a verdict that is an operator's word: `nodeproof drain` keeps the node out of service by it."""
     spec = CheckSpec(
         id=OPERATOR,
-        function=_never,
+        function=unknown,
         facts=(),
         parameters={},
         tags=frozenset(),
@@ -261,10 +261,6 @@ def _operator_result(verdict: Verdict) -> Result:
         beta=False,
     )
     return Result(spec, _OPERATOR_SETTINGS, verdict, 0.0)
-
-
-def _never(*_: Any, **__: Any) -> Verdict:
-    raise NotImplementedError("the operator's word is no check")
 
 
 def _unheard(line: str) -> None:

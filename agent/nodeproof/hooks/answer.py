@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from nodeproof.act import OUT_OF_SERVICE
-from nodeproof.engine import Pass
+from nodeproof.decide.history import can_drain
+from nodeproof.engine import Pass, Result
 from nodeproof.hooks.loud import EXIT_LOUD
 from nodeproof.hooks.occasion import Occasion
 from nodeproof.verdict import Status, named
@@ -64,12 +65,13 @@ def _lines(outcome: Pass, action: Mapping[str, object], warnings: Sequence[str])
         yield f"warning: {warning}"
     if action["result"] not in _QUIET or action["is_error"]:
         yield str(action["summary"])
-    if action["intent"] != "drain":  # else its reason says it
-        yield from _named(outcome, Status.FAIL, "failed")
-    yield from _named(outcome, Status.UNKNOWN, "could not tell")
+    is_told = action["intent"] == "drain"  # by its reason, as far as a check is part of that
+    failed = [r for r in outcome.results if r.verdict.status is Status.FAIL and not (is_told and can_drain(r))]
+    yield from _named(failed, "failed")
+    yield from _named([r for r in outcome.results if r.verdict.status is Status.UNKNOWN], "could not tell")
 
 
-def _named(outcome: Pass, status: Status, words: str) -> Iterator[str]:
-    found = [f"{r.spec.id}: {r.verdict.summary}" for r in outcome.results if r.verdict.status is status]
+def _named(results: Sequence[Result], words: str) -> Iterator[str]:
+    found = [f"{r.spec.id}: {r.verdict.summary}" for r in results]
     if found:
         yield f"{words}: {named(found)}"
