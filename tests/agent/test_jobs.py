@@ -1,6 +1,6 @@
 """Jobs that run on a node, and the checks that are spared them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
@@ -14,7 +14,7 @@ from nodeproof.errors import FactError
 from nodeproof.policy.settings import Settings
 from nodeproof.probes.jobs import RunningJobs
 from nodeproof.probes.kernel import KernelTaint
-from nodeproof.verdict import Status, Verdict, ok
+from nodeproof.verdict import Status, Verdict, fail, ok
 from support import Machine
 
 TAINT = {"/proc/sys/kernel/tainted": "0\n"}
@@ -97,6 +97,46 @@ def test_the_job_that_is_about_to_start_is_no_other(machine: Machine, specs: lis
     assert [r.verdict.summary for r in other.results if r.verdict.status is Status.SKIP] == [
         "a job is running on this node: 4711"
     ] * 2
+
+
+@pytest.fixture
+def during() -> Iterator[tuple[CheckSpec, list[Callable[[], object]]]]:
+    """Declare a check that fails, and that a test can let something happen during."""
+    happenings: list[Callable[[], object]] = []
+
+    @check("fake.busy", remedy="None.", interference="exclusive")
+    def judge(taint: KernelTaint) -> Verdict:
+        """A check for tests."""
+        del taint
+        for happen in happenings:
+            happen()
+        return fail("slow")
+
+    yield _REGISTRY["fake.busy"], happenings
+    del _REGISTRY["fake.busy"]
+
+
+def test_what_fails_while_a_job_begins_does_not_count(
+    machine: Machine, during: tuple[CheckSpec, list[Callable[[], object]]]
+) -> None:
+    spec, happenings = during
+    host = machine(TAINT)
+    happenings.append(lambda: machine(STEPS))
+
+    (spared,) = run(host, [spec], Settings(), spares_jobs=True).results
+
+    assert (spared.verdict.status, spared.verdict.summary) == (
+        Status.SKIP,
+        "a job is running on this node: 4711, 4800",
+    )
+
+
+def test_what_fails_without_a_job_does(machine: Machine, during: tuple[CheckSpec, list[Callable[[], object]]]) -> None:
+    spec, _ = during
+
+    (failed,) = run(machine(TAINT), [spec], Settings(), spares_jobs=True).results
+
+    assert failed.verdict.status is Status.FAIL
 
 
 def test_not_to_know_of_jobs_is_unknown_for_what_would_disturb_them(machine: Machine, specs: list[CheckSpec]) -> None:

@@ -63,33 +63,39 @@ def run(
     specs = tuple(specs)
     wanted = [s for s in specs if _why_not(s, settings.of(s.id)) is None]
     until_s = time.monotonic() + settings.budget_s
-    spared = {}
-    if spares_jobs and (disturbing := [s.id for s in wanted if s.interference != "passive"]):
-        job = read_facts(host, [RunningJobs], deadline_s=settings.deadline_s, until_s=until_s)[RunningJobs].value
-        spared = dict.fromkeys(disturbing, verdict) if (verdict := _spared(job, own_job)) else {}
+    disturbing = [s.id for s in wanted if s.interference != "passive"] if spares_jobs else []
+    spared = _spared(host, disturbing, own_job, settings, until_s)
     facts = tuple(dict.fromkeys(f for s in wanted if s.id not in spared for f in s.facts))
     readings = read_facts(host, facts, deadline_s=settings.deadline_s, until_s=until_s)
-    results = [
-        Result(s, settings.of(s.id), spared[s.id], 0.0) if s.id in spared else _result(s, settings.of(s.id), readings)
-        for s in specs
-    ]
+    results = [_result(s, settings.of(s.id), readings, spared.get(s.id)) for s in specs]
+    if failed := [r.spec.id for r in results if r.spec.id in disturbing and r.verdict.status > Status.SKIP]:
+        late = _spared(host, failed, own_job, settings, until_s)  # a job that began meanwhile may be why they failed
+        results = [r._replace(verdict=late.get(r.spec.id, r.verdict)) for r in results]
     if settings.doubts:
         results.append(own_finding("class", f"which classes this node is in is not known: {named(settings.doubts)}"))
     results += [own_finding("plugin", f"{name} brings no checks: {why}") for name, why in broken_packages().items()]
     return Pass(tuple(sorted(results, key=lambda r: (-r.verdict.status, r.spec.id))), readings)
 
 
-def _spared(jobs: RunningJobs | FactError, own_job: int) -> Verdict | None:
-    """Return the verdict of a check that must not be run beside a job, or None where it may be run."""
+def _spared(
+    host: Host, disturbing: Sequence[str], own_job: int, settings: Settings, until_s: float
+) -> dict[str, Verdict]:
+    """Return the verdict of each of these checks if they must not be run beside a job that is running now."""
+    if not disturbing:
+        return {}
+    jobs = read_facts(host, [RunningJobs], deadline_s=settings.deadline_s, until_s=until_s)[RunningJobs].value
     if isinstance(jobs, FactError):
-        return unknown(f"whether a job is running on this node is not known: {jobs}")
+        return dict.fromkeys(disturbing, unknown(f"whether a job is running on this node is not known: {jobs}"))
     others = sorted(jobs.ids - {own_job})
-    return skip(f"a job is running on this node: {named(others)}", jobs=others) if others else None
+    words = f"a job is running on this node: {named(others)}"
+    return dict.fromkeys(disturbing, skip(words, jobs=others)) if others else {}
 
 
-def _result(spec: CheckSpec, settings: CheckSettings, readings: Mapping[type, Reading]) -> Result:
+def _result(
+    spec: CheckSpec, settings: CheckSettings, readings: Mapping[type, Reading], spared: Verdict | None
+) -> Result:
     began = time.perf_counter()
-    verdict = judge(spec, settings, readings)
+    verdict = judge(spec, settings, readings) if spared is None else spared
     return Result(spec, settings, verdict, time.perf_counter() - began)
 
 
