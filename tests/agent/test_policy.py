@@ -56,6 +56,7 @@ def test_a_misspelt_key_is_one_line_with_file_line_key_and_the_right_name(policy
         ),
         ("[guard]\nnodes = -1", "2: guard.nodes: expected int of at least 0 and at most 1e+06 (nodes that may be"),
         ('[slurm]\napi_version = "42"', "2: slurm.api_version: expected str (slurmrestd's API version, such as"),
+        ('[agent]\nmetrics_file = "/run/metrics"', "2: agent.metrics_file: expected str (file for node_exporter's"),
         ('[slurm]\nmetrics_url = "ctl:6817"', "2: slurm.metrics_url: expected str (slurmctld's own metrics"),
         ('[controller]\nurl = "https://u:p@ctl"', "2: controller.url: expected str (drain controller that writes"),
         (

@@ -25,6 +25,9 @@ _API_VERSION = r"^(v0\.0\.[0-9]{2,3})?$"
 
 _HTTP_URL = r"^(https?://[^/?#@\s]+(/[^?#@\s]*)?)?$"
 
+#: node_exporter reads no file of another name.
+_TEXTFILE = r"^(/.+\.prom)?$"
+
 _FRACTION: dict[str, float | str] = {"ge": 0, "le": 1}
 _COUNT: dict[str, float | str] = {"ge": 0, "le": 1_000_000}
 _SPREAD: dict[str, float | str] = {"ge": 0, "le": 600}
@@ -73,7 +76,10 @@ _MEANING: dict[str, tuple[str, dict[str, float | str]]] = {
     "agent.counters_s": ("seconds from one reading of counters to the next", {"ge": 1, "le": 86400}),
     "agent.jitter_share": ("share of an interval over which nodes spread", {"ge": 0, "le": 1}),
     "agent.metrics_listen": ("address:port of metrics over HTTP; empty: none", {}),
-    "agent.metrics_file": ("file for node_exporter's textfile collector, NAME.prom; empty: none", {}),
+    "agent.metrics_file": (
+        "file for node_exporter's textfile collector, /…/NAME.prom; empty: none",
+        {"pattern": _TEXTFILE},
+    ),
     "agent.socket_group": ("group whose members may read the agent's status; empty: root alone", {}),
     "agent.history_days": ("days that history is kept", {"gt": 0, "le": 3650}),
     "agent.history_mb": ("size of the history in MB", {"ge": 1, "le": 65536}),
