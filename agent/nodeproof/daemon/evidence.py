@@ -3,7 +3,6 @@
 Written by the child that made the pass, which may wait for the disk.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -156,7 +155,7 @@ def _content(about: Mapping[str, object], results: Sequence[Result], settings: S
         "python": platform.python_version(),
         **about,
         "verdicts": [_verdict(r) for r in results],
-        "policy_digest": _digest(settings),
+        "policy_digest": settings.digest,
         "policy": shown.document(settings, identity, {r.spec.id: r.spec for r in results}),
     }
     return json.dumps(made, indent=1, default=_plain, skipkeys=True).encode() + b"\n"
@@ -178,11 +177,6 @@ def _verdict(result: Result) -> dict[str, object]:
         "evidence": dict(verdict.evidence),
         "remedy": result.remedy,
     }
-
-
-def _digest(settings: Settings) -> str:
-    raw = json.dumps(settings, default=str, sort_keys=True).encode(errors="backslashreplace")
-    return hashlib.sha256(raw).hexdigest()[:12]
 
 
 def _plain(value: object) -> object:

@@ -1,7 +1,5 @@
 """The policy that the agent goes by: read in a child, kept when the next one is broken."""
 
-import hashlib
-import json
 import time
 
 from nodeproof.daemon.child import ChildFailed, Children
@@ -21,12 +19,6 @@ class Policy:
         self.host_name = ""
         self.problem = "not read yet"
         self.loaded_at = 0.0
-
-    @property
-    def digest(self) -> str:
-        """A short name for what policy says now: the same on all nodes for which it says the same."""
-        raw = json.dumps(self.settings, default=str, sort_keys=True).encode(errors="backslashreplace")
-        return hashlib.sha256(raw).hexdigest()[:12]
 
     @property
     def node(self) -> str:

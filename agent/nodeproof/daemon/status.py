@@ -40,7 +40,7 @@ class Status:
             node=policy.node,
             boot_id=agent.memory.boot_id,
             mode=policy.settings.mode,
-            policy_digest=policy.digest,
+            policy_digest=policy.settings.digest,
             policy_loaded_at=policy.loaded_at,
             policy_problem=policy.problem,
             checks=verdicts.as_now(findings.known, agent.specs, policy.settings, findings.streaks),

@@ -131,6 +131,15 @@ class Settings(NamedTuple):
     def of(self, check_id: str) -> CheckSettings:
         return self.checks.get(check_id, _DEFAULT)
 
+    @property
+    def digest(self) -> str:
+        """A short name for what policy says: the same on all nodes for which it says the same."""
+        import hashlib  # not for the fast path, as json
+        import json
+
+        raw = json.dumps(self, default=str, sort_keys=True).encode(errors="backslashreplace")
+        return hashlib.sha256(raw).hexdigest()[:12]
+
 
 _DEFAULT = CheckSettings()
 
