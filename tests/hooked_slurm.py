@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import lab_site
 import mini_slurm
+from lab_site import REPOSITORY
 from mini_slurm import Slurm
-from vm_lab import REPOSITORY
 
 #: How often slurmd runs a health check where that is what is tested.
 INTERVAL_S = 4

@@ -1,7 +1,8 @@
-"""nodeproof as it is installed on a node: a virtual environment for the Python of a chroot, seen in /opt/nodeproof.
+"""nodeproof as it is installed on a node, made once for each state of the tree, whoever asks for it.
 
-Made once for each state of the tree, beside the chroots. It has two things more than on a real node: checks that
-find the faults which tests plant (`lab_checks`), and an ear that tells what is opened (`lab_audit`).
+In a chroot it is a virtual environment for its Python, seen in /opt/nodeproof. That has two things more than on a real
+node: checks that find the faults which tests plant (`lab_checks`), and an ear that tells what is opened (`lab_audit`).
+A virtual machine has the packages alone.
 """
 
 import fcntl
@@ -12,10 +13,13 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from vm_lab import GUEST_PLATFORMS, REPOSITORY
+REPOSITORY = Path(__file__).parents[1]
+
+#: What the Python of a chroot or a guest can load, whatever runs these tests.
+_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "linux_x86_64")
 
 _EXTRAS = Path(__file__).parent / "labs" / "on_node"
 
@@ -32,37 +36,49 @@ _PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 def site_for(root: Path) -> Path:
     """Return the environment for the Python of a chroot."""
     python = (root / "usr/bin/python3").readlink().name.removeprefix("python")
-    base = root.parent.parent / "sites"
+    return _made(root.parent.parent / "sites", python, f"{python}-", _make_environment)
+
+
+def packages_for(base: Path, python: str) -> Path:
+    """Return a directory of packages for a version of Python, made below `base`."""
+    return _made(base, python, f"packages-{python}-", _make_packages)
+
+
+def _made(base: Path, python: str, prefix: str, make: Callable[[Path, str, Path], None]) -> Path:
     base.mkdir(exist_ok=True)
     with (base / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made = base / f"{python}-{_digest(_sources())}"
+        made = base / f"{prefix}{_digest(_sources())}"
         if not made.exists():
-            for old in base.glob(f"{python}-*"):
+            for old in base.glob(f"{prefix}*"):
                 if old.stat().st_mtime < time.time() - _IN_USE_S:
                     shutil.rmtree(old)
-            _make(base, python, made)
+            part = made.with_name(f".{made.name}")
+            shutil.rmtree(part, ignore_errors=True)
+            make(base, python, part)
+            part.rename(made)
         return made
 
 
-def _make(base: Path, python: str, made: Path) -> None:
-    part = made.with_name(f".{made.name}")
-    shutil.rmtree(part, ignore_errors=True)
-    packages = part / f"lib/python{python}/site-packages"
+def _make_packages(base: Path, python: str, packages: Path) -> None:
     shutil.copytree(_dependencies(base, python), packages, copy_function=os.link)
     _install(python, packages, "--no-deps", str(_wheel(base)))
     for folder in _PYTHON:  # the wheel may be older, if nothing but Python has changed since
         shutil.copytree(REPOSITORY / folder, packages / Path(folder).name, dirs_exist_ok=True, ignore=_COMPILED)
+
+
+def _make_environment(base: Path, python: str, made: Path) -> None:
+    packages = made / f"lib/python{python}/site-packages"
+    _make_packages(base, python, packages)
     shutil.copytree(_EXTRAS, packages, dirs_exist_ok=True)
-    (part / "bin").mkdir()
-    (part / "bin/python").symlink_to("/usr/bin/python3")
-    (part / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
+    (made / "bin").mkdir()
+    (made / "bin/python").symlink_to("/usr/bin/python3")
+    (made / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     for program in (packages / "bin").glob("nodeproof-*"):  # pip leaves a target's programs there
-        program.rename(part / "bin" / program.name)
-    launcher = part / "bin/nodeproof"
+        program.rename(made / "bin" / program.name)
+    launcher = made / "bin/nodeproof"
     launcher.write_text('#!/bin/sh\nexec /opt/nodeproof/bin/python -I -m nodeproof "$@"\n')
     launcher.chmod(0o755)
-    part.rename(made)
 
 
 def _dependencies(base: Path, python: str) -> Path:
@@ -79,7 +95,7 @@ def _dependencies(base: Path, python: str) -> Path:
 
 
 def _install(python: str, target: Path, *what: str) -> None:
-    platforms = [word for p in GUEST_PLATFORMS for word in ("--platform", p)]
+    platforms = [word for p in _PLATFORMS for word in ("--platform", p)]
     options = ["--python-version", python, "--only-binary=:all:", *platforms, "--no-compile", "--target", str(target)]
     subprocess.run([*_PIP, "install", *options, *what], check=True)
 

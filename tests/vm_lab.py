@@ -1,14 +1,15 @@
 """Machines of any shape, booted by `labs/vmlab` for one script each."""
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
-LABS = Path(__file__).parent / "labs"
-REPOSITORY = LABS.parent.parent
+import lab_site
 
-#: What the guest's Python (Debian 12) can load, whatever runs these tests.
-GUEST_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "linux_x86_64")
+LABS = Path(__file__).parent / "labs"
+
+#: The Python of the guest, Debian 12.
+_PYTHON = "3.11"
 
 #: Makes `nodeproof` known to the guest.
 _PREPARE = """
@@ -17,19 +18,11 @@ nodeproof() { /usr/bin/python3 -I -m nodeproof "$@"; }
 """
 
 
-def install(wheels: Path, target: Path) -> None:
-    """Install nodeproof as a wheel for the guest's Python."""
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(REPOSITORY)], check=True)
-    platforms = [word for p in GUEST_PLATFORMS for word in ("--platform", p)]
-    (wheel,) = wheels.iterdir()
-    for_guest = ["--python-version", "3.11", "--only-binary=:all:", *platforms, "--target", str(target), str(wheel)]
-    subprocess.run([*pip, "install", *for_guest], check=True)
-
-
-def build() -> None:
-    """Make what machines boot from, if it is not there."""
+def build() -> Path:
+    """Make what machines boot from, and nodeproof for them, if they are not there. Return where nodeproof is."""
     subprocess.run([LABS / "vmlab", "build"], check=True)
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return lab_site.packages_for(Path(os.environ.get("VMLAB_DIR", cache / "vmlab")) / "sites", _PYTHON)
 
 
 def boot(site: Path, share: Path, machine: tuple[str, ...], script: str, *, timeout_s: int = 280) -> None:

@@ -63,8 +63,9 @@ def _name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module", params=["trixie", "forky"], ids="slurm_{}".format)
 def slurm(request: pytest.FixtureRequest, chroots: None) -> Iterator[Slurm]:
-    """Start a Slurm 24.11, and a 26.05."""
-    with mini_slurm.running(request.param, _name(request)) as started:
+    """Start a Slurm 24.11, and a 26.05, with what a module's SLURM_CONF has for them."""
+    extra = getattr(request.module, "SLURM_CONF", {}).get(request.param, "")
+    with mini_slurm.running(request.param, _name(request), extra=extra) as started:
         yield started
 
 
@@ -98,12 +99,9 @@ def n1(slurm: Slurm) -> str:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site() -> Path:
     """Return where nodeproof is installed for a virtual machine (the first time, one is made: two minutes)."""
-    vm_lab.build()
-    target = tmp_path_factory.mktemp("site")
-    vm_lab.install(tmp_path_factory.mktemp("wheels"), target)
-    return target
+    return vm_lab.build()
 
 
 @pytest.fixture(scope="session")
