@@ -23,7 +23,7 @@ TESTS = "\n".join(f.read_text() for f in Path(__file__).parent.rglob("test_*.py"
 #: A number says its unit in its name, or counts something that the name says.
 UNITS = re.compile(
     r"_(bytes|s|us|ms|khz|mhz|hz|mts|percent|celsius|per_s|mb_per_s|gb_per_s|bytes_per_s|count|rows|errors|changes"
-    r"|million_packets|ratio|share|width|version|years|per_clock|per_hour|h)$"
+    r"|million_packets|ratio|share|flaps|db|width|version|years|per_clock|per_hour|h)$"
 )
 COUNTS = {"claimed", "sockets", "cores", "threads", "nodes", "channels", "min_stability"}
 

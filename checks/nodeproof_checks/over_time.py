@@ -5,7 +5,7 @@ that three errors in the first minute are three and not 180 an hour. When its wi
 so is what was before a repair.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from nodeproof.errors import FactError
@@ -21,14 +21,22 @@ _STALE_S = 3600.0
 
 
 class Limit(NamedTuple):
-    """How many of one counter may be, in words, and how many an hour."""
+    """How many of one counter may be, in words, and how many an hour.
+
+    Where parts differ in what they may have, `by_part` says it, and a part that is not in it is not judged.
+    """
 
     counter: str
     words: str
     per_hour: float
+    by_part: Mapping[str, float] | None = None
 
-    def allowed(self, window_h: float) -> int:
-        return int(self.per_hour * window_h + 1e-9)
+    def judges(self, part: str) -> bool:
+        return self.by_part is None or part in self.by_part
+
+    def allowed(self, part: str, window_h: float) -> int:
+        per_hour = self.per_hour if self.by_part is None else self.by_part[part]
+        return int(per_hour * window_h + 1e-9)
 
 
 def errors_allowed(bit_error_ratio: float, bits_per_s: float, seconds: float) -> int:
@@ -36,14 +44,18 @@ def errors_allowed(bit_error_ratio: float, bits_per_s: float, seconds: float) ->
     return int(bit_error_ratio * bits_per_s * seconds + 1e-6)  # 1e-12 * 1e11 * 3600 is a little less than 360
 
 
-def _start(seen: Seen, window_h: float) -> float:
-    """Return since when increases count."""
+def start_of(seen: Seen, window_h: float) -> float:
+    """Return since when increases count: what was before a repair does not."""
     repairs = [at for series in seen.events(REPAIRED) for at, _ in series.points]
     return max(seen.now - window_h * HOUR_S, *repairs, 0.0)
 
 
+def _judged(seen: Seen, limits: Sequence[Limit]) -> Iterator[tuple[Limit, CounterSeries]]:
+    return ((limit, s) for limit in limits for s in seen.counted(limit.counter) if limit.judges(s.part))
+
+
 def _series(seen: Seen, limits: Sequence[Limit]) -> list[tuple[Limit, CounterSeries]]:
-    found = [(limit, series) for limit in limits for series in seen.counted(limit.counter)]
+    found = list(_judged(seen, limits))
     if not found:
         raise FactError(LEDGER, "absent", f"nothing counts {named([limit.counter for limit in limits])}")
     return found
@@ -51,9 +63,9 @@ def _series(seen: Seen, limits: Sequence[Limit]) -> list[tuple[Limit, CounterSer
 
 def excess(seen: Seen, limits: Sequence[Limit], window_h: float) -> dict[str, str]:
     """Return by part what is above its limit; the limit named first comes first."""
-    start, over = _start(seen, window_h), dict[str, str]()
-    for limit, series in _series(seen, limits):
-        count, allowed = series.since(start), limit.allowed(window_h)
+    start, over = start_of(seen, window_h), dict[str, str]()
+    for limit, series in _judged(seen, limits):
+        count, allowed = series.since(start), limit.allowed(series.part, window_h)
         if count > allowed and series.part not in over:
             words = f"{series.part.partition(':')[2]} has {count} {limit.words}"
             hours = _hours(min(window_h, series.hours(start)))
@@ -91,7 +103,7 @@ def judged(seen: Seen, limits: Sequence[Limit], window_h: float) -> Verdict:
 def fine(seen: Seen, limits: Sequence[Limit], window_h: float) -> Verdict:
     """Return how much was counted, none of it above a limit."""
     found = _series(seen, limits)
-    start = _start(seen, window_h)
+    start = start_of(seen, window_h)
     hours = min(window_h, max(series.hours(start) for _, series in found))
     total = sum(series.since(start) for _, series in found)
     parts = plural(len({series.part for _, series in found}), "part")
@@ -100,8 +112,8 @@ def fine(seen: Seen, limits: Sequence[Limit], window_h: float) -> Verdict:
 
 def counts(seen: Seen, limits: Sequence[Limit], window_h: float) -> dict[str, dict[str, int]]:
     """Return what rose in the window, by part and counter."""
-    start, found = _start(seen, window_h), dict[str, dict[str, int]]()
-    for limit, series in _series(seen, limits):
+    start, found = start_of(seen, window_h), dict[str, dict[str, int]]()
+    for limit, series in _judged(seen, limits):
         if rise := series.since(start):
             found.setdefault(series.part, {})[limit.counter] = rise
     return found

@@ -1,4 +1,7 @@
-"""Judgement of how fast error counters rise. How they are counted over time is in `over_time`."""
+"""Judgement of how fast error counters rise. How they are counted over time is in `over_time`.
+
+Deliberately not here: InfiniBand, whose limits differ by port (`ib_counters`).
+"""
 
 from typing import Annotated
 
@@ -12,9 +15,6 @@ _PCIE_PER_HOUR = float(errors_allowed(1e-12, 16 * 16e9, HOUR_S))
 
 #: IEEE 802.3 asks for 1e-12 at 25 Gb/s and below; faster links correct errors and are to have fewer.
 _ETHERNET_PER_HOUR = float(errors_allowed(1e-12, 25e9, HOUR_S))
-
-#: The InfiniBand Architecture Specification asks for 1e-12; this is EDR, what is faster corrects errors.
-_INFINIBAND_PER_HOUR = float(errors_allowed(1e-12, 100e9, HOUR_S))
 
 
 @check(
@@ -163,52 +163,3 @@ def media_error_rate(
     Source: NVM Express Base Specification, SMART log, Media and Data Integrity Errors.
     """
     return judged(seen, [Limit("nvme.media_errors", "media errors", max_errors_per_hour)], window_h)
-
-
-@check(
-    "ib.error_rate",
-    remedy="Reseat or replace the cable, then the transceiver; compare the counters at the other end. Clear counters "
-    "that stand at their end with `perfquery -R`, or they say nothing any more.",
-    beta=True,
-)
-def ib_error_rate(
-    seen: Seen,
-    *,
-    max_errors_per_hour: Annotated[float, "errors of one port in an hour, by counter"] = _INFINIBAND_PER_HOUR,
-    window_h: Annotated[float, "hours that are looked back on"] = 1.0,
-) -> Verdict:
-    """No InfiniBand port has errors faster than its standard allows.
-
-    A cable that is going bad costs retransmissions, and with them the tail of every collective, before the link
-    fails. These counters are 16 bits wide and stay at their end: one that got there says nothing any more, which is
-    unknown and not sound. The limit is what a bit error ratio of 1e-12 allows at 100 Gb/s.
-    """
-    limits = [
-        Limit("ib.symbol_error", "symbol errors", max_errors_per_hour),
-        Limit("ib.port_rcv_errors", "bad received packets", max_errors_per_hour),
-    ]
-    return judged(seen, limits, window_h)
-
-
-@check(
-    "ib.flap_rate",
-    remedy="Reseat or replace the cable, then the transceiver; look at the switch port's side of the link too.",
-    beta=True,
-)
-def ib_flap_rate(
-    seen: Seen,
-    *,
-    max_changes_per_hour: Annotated[float, "times in an hour that one port lost its link or had to recover it"] = 5.0,
-    window_h: Annotated[float, "hours that are looked back on"] = 1.0,
-) -> Verdict:
-    """No InfiniBand port loses its link, or has to recover it, time and again.
-
-    Every loss aborts or stalls the jobs on that rail, and each recovery holds them for as long as the link retrains.
-    Both counters are 8 bits wide and stay at their end, 255. The limit is ours: a switch that is started again makes
-    one or two.
-    """
-    limits = [
-        Limit("ib.link_downed", "lost links", max_changes_per_hour),
-        Limit("ib.link_error_recovery", "recoveries of the link", max_changes_per_hour),
-    ]
-    return judged(seen, limits, window_h)

@@ -13,7 +13,7 @@ from nodeproof.probes import FACTS
 from nodeproof.probes.counter import Counts
 from nodeproof.probes.edac import MemoryErrors
 from nodeproof.probes.gpu import Gpus
-from nodeproof.probes.infiniband import IbErrors
+from nodeproof.probes.ib_counters import IbCounters
 from nodeproof.probes.ledger import Seen
 from nodeproof.probes.nic import COUNTERS, Interfaces
 from nodeproof.probes.nvme import NvmeHealth
@@ -34,7 +34,7 @@ def counted(fact: Counts) -> dict[tuple[str, str], int]:
 
 
 def test_every_fact_with_counters_is_read() -> None:
-    expected = {MemoryErrors, Gpus, IbErrors, Interfaces, NvmeHealth, PciErrors, CpuThrottles}
+    expected = {MemoryErrors, Gpus, IbCounters, Interfaces, NvmeHealth, PciErrors, CpuThrottles}
 
     assert expected <= set(fact_types())
     assert all(callable(getattr(fact, "counters")) for fact in fact_types())  # noqa: B009  # no field of that name
@@ -161,7 +161,7 @@ def test_infiniband_counters_say_how_wide_they_are(machine: Machine) -> None:
         }
     )
 
-    fact = IbErrors.read(host)
+    fact = IbCounters.read(host)
     assert counted(fact) == {("ib.symbol_error", "ib:mlx5_0/1"): 65535, ("ib.link_downed", "ib:mlx5_0/1"): 1}
     series = {s.name: s for s in observed((), fact.counters(), 1000.0)}
     assert (series["ib.symbol_error"].is_saturated, series["ib.link_downed"].is_saturated) == (True, False)

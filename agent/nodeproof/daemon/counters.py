@@ -18,7 +18,7 @@ KEEP_S = 30 * 86400.0
 _WRAP_SHARE = 4
 
 #: Where facts that count are declared: some of them no check reads.
-_PROBES = ("edac", "gpu", "infiniband", "nic", "nvme", "pci", "throttle")
+_PROBES = ("edac", "gpu", "ib_counters", "nic", "nvme", "pci", "throttle")
 
 
 def fact_types() -> tuple[type, ...]:

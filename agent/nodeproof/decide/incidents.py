@@ -69,7 +69,9 @@ _NEARNESS = (
     ("event.nvme_*", 55),
     ("pci.aer", 60),
     ("pci.link", 60),
+    ("ib.transceiver", 75),  # what is wrong with the light explains the link
     ("device.link_down", 80),
+    ("ib.flaps", 85),
     ("nic.link", 90),
     ("ib.port", 95),
     ("gpu.*", 100),
@@ -77,6 +79,8 @@ _NEARNESS = (
     ("event.*_corrected", 110),
     ("memory.edac", 110),
     ("*_rate", 120),
+    ("ib.counters", 120),
+    ("ib.congestion", 125),
     ("nic.flaps", 120),
     ("nic.errors", 120),
 )
