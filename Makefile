@@ -1,7 +1,8 @@
 # make run: set up and health-check this node. make test: set up and run the tests.
 # make lint: every static check. make labs: real Slurm and real kernels in VMs (root).
-# make pass-time: where the milliseconds of a pass go. make ib-pass: what ten InfiniBand ports cost. make gate-time: what a prolog costs on a healthy node, and a
-# script in the manner of NHC. make agent-rest: what the agent costs while nothing happens (REST=--help).
+# make pass-time: where the milliseconds of a pass go. make ib-pass: what ten InfiniBand ports cost.
+# make gate-time: what a prolog costs on a healthy node, and a script in the manner of NHC.
+# make agent-rest: what the agent costs while nothing happens (REST=--help).
 # make bench-peers: our benchmarks beside the public tools, into bench/README.md (PEERS=--help for options).
 # .ci/run calls lint, test and labs.
 
