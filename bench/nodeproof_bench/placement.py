@@ -13,6 +13,7 @@ from nodeproof.probes.cpu import CPUS, CpuTopology
 from nodeproof.probes.memory import MemorySize
 from nodeproof.probes.numa import NODES, NumaNode, NumaNodes
 from nodeproof.probes.parse import integer, number_list, read_int
+from nodeproof_bench.port_kinds import PORTS, port_paths
 from nodeproof_bench.suites import BENCHMARKS, BY_NAME, SUITES, Benchmark, Entry, Suite
 
 #: Assumed where the kernel names no cache; what the C core takes for the least, too.
@@ -55,15 +56,20 @@ class Place(NamedTuple):
     f"{NODES}/online",
     f"{NODES}/node*/{{cpulist,meminfo,distance}}",
     "/proc/meminfo",
+    PORTS,
 )
 class Topology(NamedTuple):
-    """What benchmarks are placed on. `cells` is the size of the matrix of nodes with CPUs and nodes with memory."""
+    """What benchmarks are placed on. `cells` is the size of the matrix of nodes with CPUs and nodes with memory.
+
+    Whether an RDMA port is active is not asked here: an adapter whose firmware died would not answer.
+    """
 
     sockets: int
     cores: int
     cpus: int
     places: tuple[Place, ...]
     cells: int
+    rdma_ports: int = 0
 
     @classmethod
     def read(cls, host: Host) -> Self:
@@ -78,7 +84,8 @@ class Topology(NamedTuple):
         if not places:
             raise FactError(f"{NODES}/node*", "malformed", "no NUMA node has both CPUs and memory")
         with_memory = sum(node.memory_bytes > 0 for node in nodes.values())
-        return cls(cpus.sockets, cpus.cores, len(cpus.online), places, len(places) * with_memory)
+        cells, rdma_ports = len(places) * with_memory, len(port_paths(host))
+        return cls(cpus.sockets, cpus.cores, len(cpus.online), places, cells, rdma_ports)
 
 
 def _nodes(host: Host, online: Sequence[int]) -> Mapping[int, NumaNode]:
@@ -192,14 +199,18 @@ def _limit_s(suite: Suite, planned_s: float) -> float:
 
 def _entries(word: str, topology: Topology) -> list[Entry]:
     if word in SUITES:
-        # a matrix of one cell says what memory.read and memory.latency say
-        return [e for e in SUITES[word].entries if topology.cells > 1 or not BENCHMARKS[e.name].is_matrix]
+        return [e for e in SUITES[word].entries if _is_worth_it(BENCHMARKS[e.name], topology)]
     names = fnmatch.filter(BENCHMARKS, word)
     if not names:
         close = difflib.get_close_matches(word, [*SUITES, *BENCHMARKS], n=1)
         hint = f"did you mean {close[0]!r}?" if close else "see `nodeproof bench --list`"
         raise UnknownName(f"no suite and no benchmark is called {word!r}, {hint}")
     return [BY_NAME[name] for name in names]
+
+
+def _is_worth_it(benchmark: Benchmark, topology: Topology) -> bool:
+    """Whether a suite has it on this machine: a matrix of one cell says what memory.read and memory.latency say."""
+    return (topology.cells > 1 or not benchmark.is_matrix) and (topology.rdma_ports > 0 or not benchmark.is_on_rdma)
 
 
 def _placed(entry: Entry, topology: Topology, measured_s: float, path: str) -> list[Planned]:

@@ -18,7 +18,7 @@ class Benchmark(NamedTuple):
 
     It is run on every NUMA node in turn if `is_per_node`, once otherwise. `arrays` of four times the node's
     last-level caches each are written by all cores first, `chains` of four times the largest linked by one thread.
-    `is_of_values`: it looks for wrong values, which no disturbance excuses.
+    `is_of_values`: it looks for wrong values, which no disturbance excuses. `is_on_rdma`: one run is over all ports.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Benchmark(NamedTuple):
     is_matrix: bool = False
     is_on_disk: bool = False
     is_of_values: bool = False
+    is_on_rdma: bool = False
     foreign_share: float = FOREIGN_SHARE
 
 
@@ -49,6 +50,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         Benchmark("cpu.jitter"),
         Benchmark("clock.consistency"),
         Benchmark("net.loopback", foreign_share=FOREIGN_SHARE_OF_KERNEL_WORK),
+        Benchmark("net.latency", foreign_share=FOREIGN_SHARE_OF_KERNEL_WORK),
+        Benchmark("net.bandwidth", foreign_share=FOREIGN_SHARE_OF_KERNEL_WORK),
+        # of Soft-RoCE, the kernel is the adapter
+        Benchmark("rdma.latency", setup_s=0.5, is_on_rdma=True, foreign_share=FOREIGN_SHARE_OF_KERNEL_WORK),
+        Benchmark("rdma.bandwidth", setup_s=0.5, is_on_rdma=True, foreign_share=FOREIGN_SHARE_OF_KERNEL_WORK),
         Benchmark("disk.bandwidth", setup_s=4, is_on_disk=True, foreign_share=FOREIGN_SHARE_OF_KERNEL_WORK),
         Benchmark("disk.latency", setup_s=4, is_on_disk=True, foreign_share=FOREIGN_SHARE_OF_KERNEL_WORK),
         Benchmark("cpu.verify", setup_s=0.5, is_of_values=True),
@@ -99,6 +105,7 @@ _QUICK = (
     Entry("cpu.jitter", 2),
     Entry("clock.consistency", 0.5),
     Entry("net.loopback", 1),
+    Entry("rdma.latency", 1.5),
 )
 
 _STANDARD = (
@@ -114,10 +121,18 @@ _STANDARD = (
     Entry("cpu.jitter", 8),
     Entry("clock.consistency", 2),
     Entry("net.loopback", 3),
+    Entry("rdma.latency", 1.5),
+    Entry("rdma.bandwidth", 1.5),
     Entry("disk.bandwidth", 4),
     Entry("disk.latency", 3),
     Entry("cpu.verify", 15),
     Entry("memory.verify", 6, share=0.02),
+)
+
+#: In no suite: on one host they say what net.loopback says.
+_BY_NAME_ONLY = (
+    Entry("net.latency", 1.5),
+    Entry("net.bandwidth", 1.5),
 )
 
 #: What finds wrong values comes first, so that the shortest burn-in has it, and what is measured after it is hot.
@@ -134,4 +149,4 @@ SUITES: Mapping[str, Suite] = {
 }
 
 #: How long a benchmark that is asked for by name may measure.
-BY_NAME: Mapping[str, Entry] = {entry.name: entry for entry in _STANDARD}
+BY_NAME: Mapping[str, Entry] = {entry.name: entry for entry in (*_STANDARD, *_BY_NAME_ONLY)}

@@ -11,13 +11,15 @@ from nodeproof_bench.suites import BENCHMARKS, SUITES
 from nodeproof_bench.units import scaled
 
 #: Coordinates of a point, as a person calls them. Others (sizes, precisions, loads) are no places.
-_PLACES = {"cpu": "CPU", "to_cpu": "to CPU", "node": "node", "memory_node": "memory of node"}
+_PLACES = {"cpu": "CPU", "to_cpu": "to CPU", "node": "node", "memory_node": "memory of node", "device": "port"}
 
 CELL_CHARS = 200
 
 
 def place_of(result: BenchResult) -> str:
-    """Return where was measured, shortly: a node, a CPU, or how many CPUs."""
+    """Return where was measured, shortly: another host, a node, a CPU, or how many CPUs."""
+    if peer := result.fields.get("peer_host"):
+        return f"with {peer}"
     if result.node is not None:
         return f"node {result.node}"
     return f"CPU {result.cpus}" if result.threads == 1 else f"{result.threads} CPUs"
@@ -75,8 +77,10 @@ def _note(result: BenchResult) -> str:
 
 
 def _worst(result: BenchResult) -> str:
-    """Return the worst of the points that are places, or nothing."""
-    points = [p for p in result.points if type(p.get("value")) in (int, float) and _PLACES.keys() & p.keys()]
+    """Return the worst of the points that are places, or nothing. Of several operations only the first counts."""
+    operation = result.points[0].get("operation")
+    places = [p for p in result.points if any(p.get(key, "") != "" for key in _PLACES)]
+    points = [p for p in places if type(p.get("value")) in (int, float) and p.get("operation") == operation]
     if len(points) < 2:
         return ""
     pick = max if result.is_time else min

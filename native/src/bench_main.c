@@ -91,7 +91,7 @@ static int run(const struct benchmark *benchmark, struct bench_request *request)
 
 int main(int argc, char **argv)
 {
-    struct bench_request request = {.is_cancelled = &is_cancelled, .node = -1};
+    struct bench_request request = {.is_cancelled = &is_cancelled, .node = -1, .session = "", .gid_index = -1};
     const struct sigaction action = {.sa_handler = cancel, .sa_flags = (int)SA_RESETHAND};
     const struct benchmark *benchmark;
     int status;

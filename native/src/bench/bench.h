@@ -27,8 +27,14 @@ struct bench_request {
     const char *path; /**< directory to work in; NULL: the benchmark's own choice */
     bool has_seed;
     uint64_t seed;
-    double share;     /**< of the free memory, 0 to 1; 0: the benchmark's own choice */
-    const char *hook; /**< a fault to plant; only the program for tests takes one */
+    double share;        /**< of the free memory, 0 to 1; 0: the benchmark's own choice */
+    const char *devices; /**< local ports or interfaces, comma-separated; NULL: the benchmark's own choice */
+    bool between_ports;  /**< each port with the next one instead of itself */
+    const char *listen;  /**< wait for the other host at this ADDRESS:PORT; NULL: not asked for */
+    const char *connect; /**< the other host waits at this ADDRESS:PORT; NULL: not asked for */
+    const char *session; /**< what both hosts must name the same; "" if not given */
+    int gid_index;       /**< of RoCE; -1: the benchmark's own choice */
+    const char *hook;    /**< a fault to plant; only the program for tests takes one */
 };
 
 /** Options that a benchmark may take; --seconds is for all of them. */
@@ -40,6 +46,9 @@ enum {
     TAKES_PATH = 1 << 4,
     TAKES_SEED = 1 << 5,
     TAKES_SHARE = 1 << 6,
+    TAKES_DEVICE = 1 << 7,
+    TAKES_PEER = 1 << 8,
+    TAKES_GID = 1 << 9,
 };
 
 enum { BENCH_WHY_BYTES = 512 };

@@ -5,5 +5,7 @@
 #include "bench.h"
 
 bench_fn net_loopback;
+bench_fn net_latency;
+bench_fn net_bandwidth;
 
 #endif

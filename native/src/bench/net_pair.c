@@ -97,7 +97,7 @@ static int accept_own(int listener, int client)
     return -ECONNREFUSED;
 }
 
-static int prepare(int fd)
+int net_pair_prepare(int fd)
 {
     const int on = 1;
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
@@ -119,7 +119,7 @@ static int open_over(struct net_pair *pair, int family)
     pair->ends[1] = pair->ends[0] >= 0 ? accept_own(listener, pair->ends[0]) : -1;
     close(listener);
     for (int i = 0; i < 2 && rc == 0; i++)
-        rc = pair->ends[i] >= 0 ? prepare(pair->ends[i]) : pair->ends[i];
+        rc = pair->ends[i] >= 0 ? net_pair_prepare(pair->ends[i]) : pair->ends[i];
     if (rc != 0)
         net_pair_close(pair);
     return rc;
@@ -145,10 +145,4 @@ void net_pair_close(struct net_pair *pair)
             close(pair->ends[i]);
         pair->ends[i] = -1;
     }
-}
-
-void net_pair_end(const struct net_pair *pair)
-{
-    for (int i = 0; i < 2; i++)
-        shutdown(pair->ends[i], SHUT_RDWR);
 }

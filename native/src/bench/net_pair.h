@@ -15,7 +15,7 @@ int net_pair_open(struct net_pair *pair, char why[BENCH_WHY_BYTES]);
 
 void net_pair_close(struct net_pair *pair);
 
-/** Let both ends give up waiting. */
-void net_pair_end(const struct net_pair *pair);
+/** Let who waits for a message on a connection see now and then whether to go on. Returns 0 or -errno. */
+int net_pair_prepare(int fd);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,53 +10,14 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-static void print_help(FILE *stream)
-{
-    fputs("Usage: nodeproof-bench NAME [OPTION…]\n"
-          "Run a micro-benchmark and print its result as one line of JSON, in SI base units.\n\n"
-          "  --cpus LIST            run on these CPUs, such as 0-3,8\n"
-          "  --node N               use the memory of NUMA node N, and by default its CPUs\n"
-          "  --seconds S            how long to measure at most\n"
-          "  --isa NAME             use these instructions: avx512, avx2, sse2, sve, neon, generic\n"
-          "  --bytes N              work on so many bytes (K, M and G are powers of 1024)\n"
-          "  --path DIR             work on a file in this directory\n"
-          "  --share F              test this share of the free memory, 0 to 1\n"
-          "  --seed N               repeat what a run with this seed did\n"
-          "  --die-with-parent PID  end when process PID, which must be the parent, ends\n"
-          "  --list                 list the benchmarks: name, unit, seconds, what it measures, what it needs\n"
-          "  --help                 show this text\n"
-          "  --version              show the version\n\n"
-          "Exit status: 0 measured, 1 failed, 2 wrong use, 3 not possible on this machine.\n",
-          stream);
-}
-
-static void print_list(void)
-{
-    for (const struct benchmark *b = BENCHMARKS; b->name != NULL; b++)
-        printf("%s\t%s\t%g\t%s\t%s\n", b->name, b->unit, b->seconds, b->title, b->needs);
-}
-
-/* A list cut short by a full disk must not pass for the whole one. */
-static int finish_printing(void)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return EXIT_SUCCESS;
-    fprintf(stderr, "nodeproof-bench: cannot write: %s\n", strerror(errno));
-    return EXIT_FAILURE;
-}
+#include "help.h"
+#include "option_values.h"
+#include "rendezvous.h"
 
 static int usage_error(const char *what, const char *value)
 {
     fprintf(stderr, "nodeproof-bench: %s: \"%s\"; see nodeproof-bench --help\n", what, value);
     return EXIT_USAGE;
-}
-
-static bool parse_whole(const char *text, long most, long *value)
-{
-    char *end;
-    errno = 0;
-    *value = strtol(text, &end, 10);
-    return *text >= '0' && *text <= '9' && *end == '\0' && errno == 0 && *value <= most;
 }
 
 /* A benchmark whose parent was killed must not go on loading the machine. The kernel forgets the
@@ -76,6 +36,12 @@ enum option_key {
     OPT_PATH,
     OPT_SHARE,
     OPT_SEED,
+    OPT_DEVICE,
+    OPT_BETWEEN,
+    OPT_LISTEN,
+    OPT_CONNECT,
+    OPT_SESSION,
+    OPT_GID_INDEX,
     OPT_HOOK,
     OPT_PARENT,
     OPT_LIST,
@@ -92,6 +58,12 @@ static const struct option OPTIONS[] = {
     {.name = "path", .has_arg = required_argument, .val = OPT_PATH},
     {.name = "share", .has_arg = required_argument, .val = OPT_SHARE},
     {.name = "seed", .has_arg = required_argument, .val = OPT_SEED},
+    {.name = "device", .has_arg = required_argument, .val = OPT_DEVICE},
+    {.name = "between", .has_arg = required_argument, .val = OPT_BETWEEN},
+    {.name = "listen", .has_arg = required_argument, .val = OPT_LISTEN},
+    {.name = "connect", .has_arg = required_argument, .val = OPT_CONNECT},
+    {.name = "session", .has_arg = required_argument, .val = OPT_SESSION},
+    {.name = "gid-index", .has_arg = required_argument, .val = OPT_GID_INDEX},
 #ifdef NODEPROOF_HOOKS
     {.name = "hook", .has_arg = required_argument, .val = OPT_HOOK},
 #endif
@@ -120,35 +92,18 @@ static unsigned int taken_by(int key)
         return TAKES_SHARE;
     case OPT_SEED:
         return TAKES_SEED;
+    case OPT_DEVICE:
+        return TAKES_DEVICE;
+    case OPT_BETWEEN:
+    case OPT_LISTEN:
+    case OPT_CONNECT:
+    case OPT_SESSION:
+        return TAKES_PEER;
+    case OPT_GID_INDEX:
+        return TAKES_GID;
     default:
         return 0;
     }
-}
-
-static bool parse_number(const char *text, double least, double most, double *value)
-{
-    char *end;
-    *value = strtod(text, &end);
-    return end > text && *end == '\0' && *value >= least && *value <= most;
-}
-
-static bool parse_bytes(const char *text, uint64_t *bytes)
-{
-    static const char UNITS[] = "KMG";
-    long whole;
-    char digits[24];
-    const size_t length = strlen(text);
-    const char *unit = length > 0 ? strchr(UNITS, text[length - 1]) : NULL;
-    if (length == 0 || length >= sizeof digits)
-        return false;
-    memcpy(digits, text, length + 1);
-    if (unit != NULL)
-        digits[length - 1] = '\0';
-    const int shift = unit != NULL ? 10 * (int)(unit - UNITS + 1) : 0;
-    if (!parse_whole(digits, LONG_MAX >> shift, &whole) || whole == 0)
-        return false;
-    *bytes = (uint64_t)whole << shift;
-    return true;
 }
 
 static int take_isa(const char *value, struct bench_request *request)
@@ -159,26 +114,41 @@ static int take_isa(const char *value, struct bench_request *request)
     return 0;
 }
 
-static int take_seed(const char *value, struct bench_request *request)
-{
-    char *end;
-    errno = 0;
-    request->has_seed = true;
-    request->seed = strtoull(value, &end, 0);
-    if (*value < '0' || *value > '9' || *end != '\0' || errno != 0)
-        return usage_error("--seed takes a whole number, decimal or 0x…", value);
-    return 0;
-}
-
 static int take_parent(const char *value)
 {
     long whole;
-    if (!parse_whole(value, 1L << 22, &whole))
+    if (!option_whole(value, 1L << 22, &whole))
         return usage_error("--die-with-parent takes a process number", value);
     if (!is_orphan(whole))
         return 0;
     fprintf(stderr, "nodeproof-bench: process %ld is not the parent\n", whole);
     return EXIT_FAILURE;
+}
+
+/* Of ports and of the other host. */
+static int take_peer(int key, const char *value, struct bench_request *request)
+{
+    long whole;
+    switch (key) {
+    case OPT_BETWEEN:
+        request->between_ports = strcmp(value, "ports") == 0;
+        return request->between_ports || strcmp(value, "self") == 0
+                   ? 0
+                   : usage_error("--between takes self or ports", value);
+    case OPT_SESSION:
+        request->session = value;
+        return option_is_session(value)
+                   ? 0
+                   : usage_error("--session takes up to 63 letters, digits and any of . _ : -", value);
+    case OPT_GID_INDEX:
+        if (!option_whole(value, 255, &whole))
+            return usage_error("--gid-index takes the index of a GID", value);
+        request->gid_index = (int)whole;
+        return 0;
+    default:
+        *(key == OPT_DEVICE ? &request->devices : key == OPT_LISTEN ? &request->listen : &request->connect) = value;
+        return *value != '\0' ? 0 : usage_error("an empty value", value);
+    }
 }
 
 /* Take one option. Returns 0, or an exit status. */
@@ -192,18 +162,18 @@ static int take(int key, const char *value, struct bench_request *request)
             return usage_error("--cpus takes a list such as 0-3,8", value);
         return 0;
     case OPT_NODE:
-        if (!parse_whole(value, 1023, &whole))
+        if (!option_whole(value, 1023, &whole))
             return usage_error("--node takes the number of a NUMA node", value);
         request->node = (int)whole;
         return 0;
     case OPT_SECONDS:
-        return parse_number(value, 0.01, 1e6, &request->seconds)
+        return option_number(value, 0.01, 1e6, &request->seconds)
                    ? 0
                    : usage_error("--seconds takes 0.01 to 1000000", value);
     case OPT_SHARE:
-        return parse_number(value, 1e-6, 1, &request->share) ? 0 : usage_error("--share takes a share up to 1", value);
+        return option_number(value, 1e-6, 1, &request->share) ? 0 : usage_error("--share takes a share up to 1", value);
     case OPT_BYTES:
-        return parse_bytes(value, &request->bytes) ? 0 : usage_error("--bytes takes a size such as 32K or 1G", value);
+        return option_bytes(value, &request->bytes) ? 0 : usage_error("--bytes takes a size such as 32K or 1G", value);
     case OPT_PATH:
         request->path = value;
         return 0;
@@ -213,7 +183,16 @@ static int take(int key, const char *value, struct bench_request *request)
     case OPT_ISA:
         return take_isa(value, request);
     case OPT_SEED:
-        return take_seed(value, request);
+        request->has_seed = true;
+        return option_seed(value, &request->seed) ? 0
+                                                  : usage_error("--seed takes a whole number, decimal or 0x…", value);
+    case OPT_DEVICE:
+    case OPT_BETWEEN:
+    case OPT_LISTEN:
+    case OPT_CONNECT:
+    case OPT_SESSION:
+    case OPT_GID_INDEX:
+        return take_peer(key, value, request);
     case OPT_PARENT:
         return take_parent(value);
     default:
@@ -241,6 +220,18 @@ static int refuse_options(const struct benchmark *benchmark, unsigned int asked)
     return 0;
 }
 
+/* What contradicts itself. Returns 0 or an exit status. */
+static int refuse_peers(const struct bench_request *request)
+{
+    if (request->listen != NULL && request->connect != NULL)
+        return usage_error("--listen and --connect are for different hosts", request->connect);
+    if (rendezvous_is_asked(request) && request->between_ports)
+        return usage_error("between two hosts there is no --between", "ports");
+    if (!rendezvous_is_asked(request) && *request->session != '\0')
+        return usage_error("--session is for two hosts: --listen or --connect is missing", request->session);
+    return 0;
+}
+
 /* Returns an exit status, or -1 if the program is to go on. */
 static int take_all(int argc, char **argv, struct bench_request *request, unsigned int *asked)
 {
@@ -248,11 +239,11 @@ static int take_all(int argc, char **argv, struct bench_request *request, unsign
     opterr = 0;
     while (status == 0 && (key = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
         if (key == OPT_LIST)
-            return print_list(), finish_printing();
+            return help_list(), help_finish();
         if (key == OPT_HELP)
-            return print_help(stdout), finish_printing();
+            return help_print(stdout), help_finish();
         if (key == OPT_VERSION)
-            return puts("nodeproof-bench " NODEPROOF_VERSION), finish_printing();
+            return puts("nodeproof-bench " NODEPROOF_VERSION), help_finish();
         status = take(key, optarg != NULL ? optarg : argv[optind - 1], request);
         *asked |= taken_by(key);
     }
@@ -267,11 +258,13 @@ int options_read(int argc, char **argv, struct bench_request *request, const str
         return 1;
     *status = EXIT_USAGE;
     if (optind + 1 != argc)
-        return print_help(stderr), 1;
+        return help_print(stderr), 1;
     *benchmark = find_benchmark(argv[optind]);
     if (*benchmark == NULL)
         return usage_error("there is no benchmark of that name", argv[optind]), 1;
     *status = refuse_options(*benchmark, asked);
+    if (*status == 0)
+        *status = refuse_peers(request);
     if (request->seconds == 0)
         request->seconds = (*benchmark)->seconds;
     return *status != 0;

@@ -6,12 +6,15 @@
 #include "memory.h"
 #include "net.h"
 #include "numa.h"
+#include "rdma.h"
 #include "verify.h"
 
 enum { MEMORY_TAKES = TAKES_CPUS | TAKES_NODE | TAKES_ISA | TAKES_BYTES };
 
 #define STREAM_NEEDS "free memory of 24 times the last-level cache"
 #define CHAIN_NEEDS "free memory of 8 times the last-level cache, at least 1 GiB"
+#define NET_NEEDS "a network interface that is up: the loopback one, or one to the other host"
+#define RDMA_NEEDS "libibverbs, an RDMA port that is active, and access to its device files"
 #define DISK_NEEDS "a directory on a file system with direct access (O_DIRECT), with space for four times the file"
 
 const struct benchmark BENCHMARKS[] = {
@@ -140,6 +143,42 @@ const struct benchmark BENCHMARKS[] = {
         .title = "TCP round trip between two CPUs over the loopback interface",
         .needs = "two CPUs and a loopback interface that is up",
         .run = net_loopback,
+    },
+    {
+        .name = "net.latency",
+        .unit = "s",
+        .seconds = 1.5,
+        .takes = TAKES_CPUS | TAKES_BYTES | TAKES_DEVICE | TAKES_PEER,
+        .title = "half a TCP round trip on each interface, of ends that spin and of ends that sleep",
+        .needs = NET_NEEDS,
+        .run = net_latency,
+    },
+    {
+        .name = "net.bandwidth",
+        .unit = "B/s",
+        .seconds = 1.5,
+        .takes = TAKES_CPUS | TAKES_BYTES | TAKES_DEVICE | TAKES_PEER,
+        .title = "TCP stream over each interface, one way",
+        .needs = NET_NEEDS,
+        .run = net_bandwidth,
+    },
+    {
+        .name = "rdma.latency",
+        .unit = "s",
+        .seconds = 1.5,
+        .takes = TAKES_CPUS | TAKES_BYTES | TAKES_DEVICE | TAKES_PEER | TAKES_GID,
+        .title = "half a round trip of RDMA writes and sends on each port",
+        .needs = RDMA_NEEDS,
+        .run = rdma_latency,
+    },
+    {
+        .name = "rdma.bandwidth",
+        .unit = "B/s",
+        .seconds = 1.5,
+        .takes = TAKES_CPUS | TAKES_BYTES | TAKES_DEVICE | TAKES_PEER | TAKES_GID,
+        .title = "RDMA writes of each port, one way, as much as fits",
+        .needs = RDMA_NEEDS,
+        .run = rdma_bandwidth,
     },
     {
         .name = "cpu.flops",

@@ -1,0 +1,74 @@
+"""Compare our RDMA benchmarks with perftest, in turns in one boot of a virtual machine with Soft-RoCE.
+
+A pair is one measurement with each, right after another; their order changes from pair to pair. The ratio of a pair is
+ours to perftest's: below 1 is better for a latency (half a round trip of 8 bytes: our median, its t_typical), above 1
+for a bandwidth (64 KiB writes: our median, its average). Run it as root on a quiet machine with two cores to spare:
+`PYTHONPATH=tests .venv/bin/python tests/performance/rdma_peers.py`.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import vm_lab
+
+MACHINE = ("--cpus", "2", "--numa", "1", "--nic", "2")
+
+SCRIPT = """
+set -e
+modprobe rdma_rxe
+for i in 0 1; do
+    ip link set eth$i up; ip address add 10.0.$i.1/24 dev eth$i
+    rdma link add rxe$i type rxe netdev eth$i
+done
+for _ in $(seq 100); do
+    [ "$(cat /sys/class/infiniband/rxe*/ports/1/state | grep -c ACTIVE)" = 2 ] && break; sleep 0.2
+done
+sleep 2 # addresses of the link are tried before they are used
+python3 /host/rdma_pairs.py /ro/bin/nodeproof-bench PAIRS LINKS > /host/pairs
+"""
+
+UNITS = {"write": (1e6, "us"), "send": (1e6, "us"), "bandwidth": (1e-6, "MB/s")}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--links", nargs="+", choices=("self", "ports"), default=["self", "ports"])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="rdma-peers-") as directory:
+        share = Path(directory)
+        shutil.copy(vm_lab.LABS / "in_guest/rdma_pairs.py", share)
+        script = SCRIPT.replace("PAIRS", str(options.pairs)).replace("LINKS", " ".join(options.links))
+        vm_lab.boot(vm_lab.build(), share, MACHINE, script, timeout_s=60 + 60 * options.pairs)
+        pairs = [json.loads(line) for line in (share / "pairs").read_text().splitlines()]
+    print(f"{'link':6} {'operation':10} {'ours':>12} {'perftest':>12}   ratio: median, quartiles, extremes; pairs")
+    for between in options.links:
+        for operation in UNITS:
+            _print_row(operation, [pair for pair in pairs if pair["between"] == between])
+
+
+def _print_row(operation: str, pairs: list[dict[str, Any]]) -> None:
+    scale, unit = UNITS[operation]
+    measured = [pair for pair in pairs if not math.isnan(pair["peer"][operation])]
+    ours, peer = ([pair[who][operation] for pair in measured] for who in ("ours", "peer"))
+    ratios = sorted(one / other for one, other in zip(ours, peer, strict=True))
+    if len(ratios) < 2:
+        print(f"{pairs[0]['between']:6} {operation:10} too few pairs: {len(ratios)} of {len(pairs)}")
+        return
+    low, median, high = statistics.quantiles(ratios, n=4)
+    print(
+        f"{pairs[0]['between']:6} {operation:10} {statistics.median(ours) * scale:7.1f} {unit:4}"
+        f" {statistics.median(peer) * scale:7.1f} {unit:4}   {median:.3f}, {low:.3f}-{high:.3f},"
+        f" {ratios[0]:.3f}-{ratios[-1]:.3f}; {len(ratios)} of {len(pairs)}"
+    )
+
+
+if __name__ == "__main__":
+    main()
