@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import lab_site
@@ -31,3 +32,39 @@ def boot(site: Path, share: Path, machine: tuple[str, ...], script: str, *, time
     vmlab = [str(LABS / "vmlab"), "run", *machine, *options]
     done = subprocess.run([*vmlab, "--", "bash", "-c", _PREPARE + script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def boot_pair(
+    site: Path, shares: tuple[Path, Path], cables: int, scripts: tuple[str, str], *, timeout_s: int = 580
+) -> None:
+    """Run a script on each of two machines side by side, with so many cables between them, as `eth0`, `eth1` …
+
+    Each machine has two CPUs, and its share at /host.
+    """
+    with tempfile.TemporaryDirectory(prefix="vmlab-") as directory:
+        plugged = [word for n in range(cables) for word in ("--cable", f"{directory}/{n}")]
+        machine = ["--cpus", "2", "--numa", "1", "--nic", "0", *plugged, "--timeout", str(timeout_s)]
+        started = [
+            subprocess.Popen(
+                [
+                    LABS / "vmlab",
+                    "run",
+                    *machine,
+                    "--share",
+                    share,
+                    "--ro",
+                    site,
+                    "--",
+                    "bash",
+                    "-c",
+                    _PREPARE + script,
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for share, script in zip(shares, scripts, strict=True)
+        ]
+        said = [process.communicate()[0] for process in started]
+    for process, words in zip(started, said, strict=True):
+        assert process.returncode == 0, words

@@ -1,12 +1,12 @@
 """Judgement of results against this node's own earlier ones, and of what gave no result or a wrong one."""
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 from nodeproof.check import check
 from nodeproof.errors import FactError
 from nodeproof.verdict import Verdict, fail, named, ok, plural, warn
-from nodeproof_bench.checks.common import certain, place, wrong_values
+from nodeproof_bench.checks.common import certain, number, place, wrong_values
 from nodeproof_bench.result import HISTORY, BenchHistory, BenchResult
 from nodeproof_bench.stats import LEAST_BEFORE, NEWEST, Change, drift, loss
 from nodeproof_bench.units import scaled
@@ -16,6 +16,9 @@ _SAME_PLACEMENT = 1.6
 
 _LEAST_RESULTS = NEWEST + LEAST_BEFORE
 
+#: What a part of a result is called that has a past of its own.
+_PORT = "port"
+
 
 class _Series(NamedTuple):
     """Conclusive results of the same hardware, measured in the same way, the newest last."""
@@ -24,7 +27,8 @@ class _Series(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"{self.results[-1].name} on {place(self.results[-1])}"
+        newest = self.results[-1]
+        return f"{newest.name} {newest.fields.get(_PORT) or f'on {place(newest)}'}"
 
     @property
     def speeds(self) -> list[float]:
@@ -77,11 +81,33 @@ def _names(history: BenchHistory) -> list[str]:
 
 def _series(history: BenchHistory, name: str) -> Iterator[_Series]:
     """Yield what the newest results of a benchmark can be compared with. Counts and shares of faults are no speed."""
-    for result in certain(history.latest(name)):
-        if result.unit == "1" or not result.value > 0:
-            continue
-        earlier = [r for r in certain(history.earlier(result)) if r.value > 0 and _is_placed_alike(r, result)]
-        yield _Series([*earlier, result])
+    for result in history.latest(name):
+        earlier = [part for r in history.earlier(result) for part in _parts(r)]
+        for newest in certain(_parts(result)):
+            if newest.unit == "1" or not newest.value > 0:
+                continue
+            alike = [r for r in certain(earlier) if r.fields.get(_PORT) == newest.fields.get(_PORT)]
+            yield _Series([*(r for r in alike if r.value > 0 and _is_placed_alike(r, newest)), newest])
+
+
+def _parts(result: BenchResult) -> list[BenchResult]:
+    """Return the ports of a result one by one, or the whole: the figure of the worst port hides what others lose."""
+    if not any("device" in point for point in result.points):
+        return [result]
+    return [
+        result._replace(
+            value=number(point, "value", result),
+            stability=number(point, "stability", result),
+            points=(),
+            fields={**result.fields, _PORT: _port(point)},
+        )
+        for point in result.points
+    ]
+
+
+def _port(point: Mapping[str, Any]) -> str:
+    device, peer, operation = (str(point.get(key)) for key in ("device", "peer", "operation"))
+    return f"of {device}{f' to {peer}' if peer != device else ''} ({operation})"
 
 
 def _is_placed_alike(result: BenchResult, other: BenchResult) -> bool:
