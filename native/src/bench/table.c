@@ -10,7 +10,7 @@
 
 enum { MEMORY_TAKES = TAKES_CPUS | TAKES_NODE | TAKES_ISA | TAKES_BYTES };
 
-#define STREAM_NEEDS "free memory of 24 times the last-level cache"
+#define STREAM_NEEDS(times) "free memory of " #times " times the last-level cache"
 #define CHAIN_NEEDS "free memory of 8 times the last-level cache, at least 1 GiB"
 #define DISK_NEEDS "a directory on a file system with direct access (O_DIRECT), with space for four times the file"
 
@@ -21,7 +21,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: sum of b",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(8),
         .run = memory_read,
     },
     {
@@ -30,7 +30,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = s",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(8),
         .run = memory_write,
     },
     {
@@ -39,7 +39,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = b",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(16),
         .run = memory_copy,
     },
     {
@@ -48,7 +48,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = s * b",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(16),
         .run = memory_scale,
     },
     {
@@ -57,7 +57,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = b + c",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(24),
         .run = memory_add,
     },
     {
@@ -66,7 +66,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = b + s * c",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(24),
         .run = memory_triad,
     },
     {
@@ -75,7 +75,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = b + s * c with stores that fill the cache",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(24),
         .run = memory_triad_regular,
     },
     {
@@ -102,7 +102,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 2,
         .takes = TAKES_ISA | TAKES_BYTES,
         .title = "bandwidth between all NUMA nodes: sum of b, the slowest local one",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(8),
         .run = numa_bandwidth,
     },
     {
