@@ -136,7 +136,7 @@ def wait_until(look: Callable[[], T], is_so: Callable[[T], bool], limit_s: float
     until_s = time.monotonic() + limit_s
     while not is_so(found := look()):
         assert time.monotonic() < until_s, f"not in time: {found}"
-        time.sleep(0.05)
+        time.sleep(0.1)
     return found
 
 

@@ -5,6 +5,7 @@ node: checks that find the faults which tests plant (`lab_checks`), and an ear t
 A virtual machine has the packages alone.
 """
 
+import compileall
 import fcntl
 import hashlib
 import os
@@ -65,6 +66,7 @@ def _make_packages(base: Path, python: str, packages: Path) -> None:
     _install(python, packages, "--no-deps", str(_wheel(base)))
     for folder in _PYTHON:  # the wheel may be older, if nothing but Python has changed since
         shutil.copytree(REPOSITORY / folder, packages / Path(folder).name, dirs_exist_ok=True, ignore=_COMPILED)
+    _compile(python, packages)
 
 
 def _make_environment(base: Path, python: str, made: Path) -> None:
@@ -90,8 +92,15 @@ def _dependencies(base: Path, python: str) -> Path:
         shutil.rmtree(part, ignore_errors=True)
         _install(python, part, *wanted)
         shutil.rmtree(part / "bin")
+        _compile(python, part)
         part.rename(made)
     return made
+
+
+def _compile(python: str, packages: Path) -> None:
+    """Compile for a Python like ours, which a machine sees read-only; any other compiles what it uses, once."""
+    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        compileall.compile_dir(packages, quiet=2)
 
 
 def _install(python: str, target: Path, *what: str) -> None:

@@ -104,23 +104,29 @@ class Slurm:
         return (self.log.parent / f"{daemon}.log").read_text(errors="replace")
 
     def node(self, name: str) -> dict[str, Any]:
-        """Return what Slurm's own tool says of a node; of 22.05, whose tool speaks no JSON, state and reason only."""
+        """Return what Slurm says of a node; of 22.05, whose tools speak no JSON, state and reason only.
+
+        slurmrestd says it at a tenth of what Slurm's own tool costs, which is asked where that is stopped or hangs.
+        """
         if self.suite == "bookworm":
             return _of_text(self.exec("scontrol", "show", "node", name, "-o"))
-        (node,) = json.loads(self.exec("scontrol", "show", "node", name, "--json"))["nodes"]
+        try:
+            (node,) = self._ask(f"/slurm/v0.0.42/node/{name}")["nodes"]
+        except (OSError, http_client.HTTPException, KeyError, ValueError):
+            (node,) = json.loads(self.exec("scontrol", "show", "node", name, "--json"))["nodes"]
         return dict(node)
 
     def state(self, name: str) -> list[str]:
-        """Return what state a node is in; cheaper than `node`, since it is asked for again and again."""
-        if self.suite == "bookworm":
-            return list(self.node(name)["state"])
+        return list(self.node(name)["state"])
+
+    def _ask(self, path: str) -> dict[str, Any]:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(30)
+            connection.settimeout(3)
             connection.connect(self.socket)
             http = http_client.HTTPConnection("localhost")
             http.sock = connection
-            http.request("GET", f"/slurm/v0.0.42/node/{name}")
-            return list(json.loads(http.getresponse().read())["nodes"][0]["state"])
+            http.request("GET", path)
+            return dict(json.loads(http.getresponse().read()))
 
     def update(self, name: str, *changes: str) -> None:
         """Change a node as an administrator does."""
@@ -131,7 +137,7 @@ class Slurm:
         until_s = time.monotonic() + 30
         while (found := self.state(name)) != list(state):
             assert time.monotonic() < until_s, f"{name} is {found}, expected {state}"
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def free(self, name: str) -> None:
         """Put a node back into service, with no reason and no `extra`."""

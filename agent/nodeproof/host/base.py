@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fnmatch
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, Self
@@ -19,6 +20,8 @@ _CHUNK_BYTES = 1 << 16
 
 #: Where the agent of a machine publishes what it saw.
 RUN_DIR = "/run/nodeproof"
+
+_DIGITS = re.compile("([0-9]+)")
 
 HostCall = Callable[..., Any]
 """A function below `nodeproof.host` (or a benchmark runner) that asks the machine by another way than
@@ -235,17 +238,8 @@ def _exists(path: str) -> bool:
 
 def _natural(path: str) -> list[tuple[str, int]]:
     """Sort key: text by text, runs of digits by value."""
-    key: list[tuple[str, int]] = []
-    word = digits = ""
-    for c in path + "\0":
-        if "0" <= c <= "9":
-            digits += c
-            continue
-        if digits:
-            key.append((word, int(digits)))
-            word = digits = ""
-        word += c
-    return [*key, (word, -1)]
+    words = _DIGITS.split(path)
+    return [*zip(words[::2], map(int, words[1::2]), strict=False), (f"{words[-1]}\0", -1)]
 
 
 def _nothing(name: str) -> None:

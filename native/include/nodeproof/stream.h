@@ -34,8 +34,15 @@ enum np_isa np_stream_widest(void);
 /** Bytes that one element moves, as STREAM counts: what the program asks for, not what the caches add to it. */
 size_t np_stream_bytes(enum np_stream_op op);
 
-/** Fill `count` elements from `first` on, a with zeros, b and c with small whole numbers: all results are exact. */
-void np_stream_fill(double *a, double *b, double *c, size_t first, size_t count);
+/** The arrays of an operation, one bit for each. */
+enum { NP_STREAM_A = 1 << 0, NP_STREAM_B = 1 << 1, NP_STREAM_C = 1 << 2 };
+unsigned int np_stream_arrays(enum np_stream_op op);
+
+/**
+ * Fill `count` elements from `first` on of the arrays of an operation, the others may be anything: a with zeros, b and
+ * c with small whole numbers, so that all results are exact.
+ */
+void np_stream_fill(enum np_stream_op op, double *a, double *b, double *c, size_t first, size_t count);
 
 /**
  * Count the elements of `a` from `first` on that are not bit for bit what the operation makes of

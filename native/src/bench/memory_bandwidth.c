@@ -36,8 +36,7 @@ static void put_point(struct np_json *out, size_t width, const struct stream_res
 }
 
 /* Measure each width and keep the best; a point for each goes to `out`. */
-static int measure_widths(struct streams *streams, enum np_stream_op op, struct np_json *out,
-                          struct stream_result *best)
+static int measure_widths(struct streams *streams, struct np_json *out, struct stream_result *best)
 {
     size_t widths[MAX_WIDTHS];
     const size_t count = widths_to_try(streams->request, streams_widest(streams), widths);
@@ -47,7 +46,7 @@ static int measure_widths(struct streams *streams, enum np_stream_op op, struct 
     np_json_open_array(out, "points");
     for (size_t i = 0; i < count && rc == 0; i++) {
         struct stream_result result;
-        rc = streams_measure(streams, op, widths[i], streams->request->seconds / (double)count, &result);
+        rc = streams_measure(streams, widths[i], streams->request->seconds / (double)count, &result);
         if (rc != 0)
             break;
         put_point(out, widths[i], &result);
@@ -69,11 +68,11 @@ static int measure(const struct bench_request *request, enum np_stream_op op, st
     struct stream_result best;
     int rc = placement_find(request, &place, why);
     if (rc == 0)
-        rc = streams_open(&streams, request, &place.cpuset, place.node, why);
+        rc = streams_open(&streams, request, op, &place.cpuset, place.node, why);
     if (rc != 0)
         return rc;
     fingerprint_put(request, &place.cpuset, out);
-    rc = measure_widths(&streams, op, out, &best);
+    rc = measure_widths(&streams, out, &best);
     if (rc == 0) {
         bench_put_figures(out, &best.figures, 1);
         np_json_number(out, "seconds", best.seconds);

@@ -57,11 +57,11 @@ static int measure_bandwidth(const struct bench_request *request, struct matrix 
     int rc = matrix_row_cpus(matrix, cell->cpu_node, &cpus);
     if (rc != 0)
         return bench_why(why, rc, "cannot read the CPUs of the node: %s", strerror(-rc));
-    rc = streams_open(&streams, request, &cpus, matrix_memory_node(matrix, cell), why);
+    rc = streams_open(&streams, request, NP_STREAM_READ, &cpus, matrix_memory_node(matrix, cell), why);
     if (rc != 0)
         return rc;
     const double most_s = request->seconds / (double)matrix->cell_count;
-    rc = streams_measure(&streams, NP_STREAM_READ, streams_widest(&streams), most_s, &result);
+    rc = streams_measure(&streams, streams_widest(&streams), most_s, &result);
     if (rc == 0) {
         cell->figures = result.figures;
         cell->seconds = result.seconds;

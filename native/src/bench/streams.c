@@ -8,7 +8,7 @@
 #include "system.h"
 
 /* Below four times the last-level cache, what stays in it raised the rate by 7 % and more. */
-enum { CACHES_PER_ARRAY = 4, ARRAYS = 3 };
+enum { CACHES_PER_ARRAY = 4 };
 
 /* Assumed where the kernel names no cache; also the least, for a VM may hide most of a large one. */
 static const uint64_t LEAST_CACHE_BYTES = UINT64_C(32) << 20;
@@ -43,20 +43,21 @@ static size_t share_bytes(const struct streams *streams)
     const size_t page = NP_HUGE_PAGE_BYTES, domains = streams->domain_count;
     const uint64_t own = CACHES_PER_ARRAY * streams->cache_bytes;
     const uint64_t wanted = (streams->request->bytes > 0 ? streams->request->bytes : own) / domains;
-    const uint64_t allowed = system_available_bytes(streams->node) / 2 / ARRAYS / domains / page * page;
+    const uint64_t allowed = system_available_bytes(streams->node) / 2 / streams->arrays / domains / page * page;
     const uint64_t rounded = (wanted + page - 1) / page * page;
     return rounded < allowed ? rounded : allowed;
 }
 
 static int reserve_domain(const struct streams *streams, struct stream_domain *domain, size_t bytes)
 {
-    int rc = np_arena_open(&domain->arena, ARRAYS * bytes);
+    int rc = np_arena_open(&domain->arena, streams->arrays * bytes);
     if (rc != 0)
         return rc;
     domain->elements = bytes / sizeof(double);
+    /* What the operation does not have is never touched: any place will do. */
     domain->a = domain->arena.base;
-    domain->b = domain->a + domain->elements;
-    domain->c = domain->b + domain->elements;
+    domain->b = domain->a + (streams->arrays > 1 ? domain->elements : 0);
+    domain->c = domain->b + (streams->arrays > 2 ? domain->elements : 0);
     if (streams->node >= 0)
         rc = np_arena_bind(&domain->arena, (unsigned int)streams->node);
     /* A container that forbids it: first touch by the pinned thread does the same, if it is on that node. */
@@ -82,8 +83,7 @@ static const char *page_kind(uint64_t wanted_bytes)
 
 static void look_at_pages(struct streams *streams)
 {
-    const uint64_t before_bytes = ARRAYS * streams->array_bytes;
-    streams->pages = page_kind(before_bytes);
+    streams->pages = page_kind(streams->arrays * streams->array_bytes);
     streams->has_local_share = streams->node >= 0;
     for (size_t i = 0; i < streams->domain_count && streams->has_local_share; i++) {
         double share = 0;
@@ -103,15 +103,16 @@ static int reserve(struct streams *streams, char why[BENCH_WHY_BYTES])
         rc = reserve_domain(streams, &streams->domains[i], bytes);
     if (rc != 0) /* EINVAL: the cpuset forbids the memory of this node, mbind(2) */
         return bench_why(why, rc == -EINVAL ? -ENOTSUP : rc, "cannot reserve %zu bytes on NUMA node %d: %s",
-                         ARRAYS * bytes, streams->node, strerror(-rc));
+                         streams->arrays * bytes, streams->node, strerror(-rc));
     streams->array_bytes = bytes * streams->domain_count;
     return 0;
 }
 
-int streams_open(struct streams *streams, const struct bench_request *request, const struct np_cpuset *cpus, int node,
-                 char why[BENCH_WHY_BYTES])
+int streams_open(struct streams *streams, const struct bench_request *request, enum np_stream_op op,
+                 const struct np_cpuset *cpus, int node, char why[BENCH_WHY_BYTES])
 {
-    *streams = (struct streams){.request = request, .node = node};
+    const size_t arrays = np_stream_bytes(op) / sizeof(double);
+    *streams = (struct streams){.request = request, .op = op, .arrays = arrays, .node = node};
     int rc = choose_isa(streams, why);
     if (rc != 0)
         return rc;

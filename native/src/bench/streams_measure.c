@@ -28,7 +28,6 @@ struct worker {
     size_t next;            /* where the next block begins, from `first` on */
     struct np_sheet sheet;
     uint64_t done;
-    enum np_stream_op op;
     uint64_t wrong;
 };
 
@@ -73,7 +72,7 @@ static int fill(void *state, size_t index, struct np_gate *gate)
     for (size_t i = 0; i < worker->elements; i += NP_STREAM_GROUP) {
         if (bench_is_cancelled(worker->streams->request))
             return -ECANCELED;
-        np_stream_fill(domain->a, domain->b, domain->c, worker->first + i, NP_STREAM_GROUP);
+        np_stream_fill(worker->streams->op, domain->a, domain->b, domain->c, worker->first + i, NP_STREAM_GROUP);
     }
     return 0;
 }
@@ -112,6 +111,7 @@ static int verify(void *state, size_t index, struct np_gate *gate)
 {
     struct worker *worker = &((struct crew *)state)->workers[index];
     const struct stream_domain *domain = worker->domain;
+    const enum np_stream_op op = worker->streams->op;
     const size_t count = worker->done < worker->elements ? worker->done : worker->elements;
     (void)gate;
     for (size_t at = 0; at < count; at += VERIFY_ELEMENTS) {
@@ -119,8 +119,8 @@ static int verify(void *state, size_t index, struct np_gate *gate)
         if (bench_is_cancelled(worker->streams->request))
             return -ECANCELED;
         const double sum = worker->kernel(domain->a + first, domain->b + first, domain->c + first, SCALE,
-                                          worker->op == NP_STREAM_READ ? part : 0);
-        worker->wrong += np_stream_wrong(worker->op, domain->a, SCALE, sum, first, part);
+                                          op == NP_STREAM_READ ? part : 0);
+        worker->wrong += np_stream_wrong(op, domain->a, SCALE, sum, first, part);
     }
     return 0;
 }
@@ -203,8 +203,7 @@ static void scale(struct np_figures *figures, double factor)
     figures->high *= factor;
 }
 
-int streams_measure(struct streams *streams, enum np_stream_op op, size_t per_domain, double most_s,
-                    struct stream_result *result)
+int streams_measure(struct streams *streams, size_t per_domain, double most_s, struct stream_result *result)
 {
     struct np_window window = {
         .clock = &streams->request->clock,
@@ -219,16 +218,14 @@ int streams_measure(struct streams *streams, enum np_stream_op op, size_t per_do
     window.bin_s = crew.count > 1 ? TEAM_BIN_S : LONE_BIN_S;
     window.bins = (size_t)((most_s < WINDOW_S ? most_s : WINDOW_S) / window.bin_s) + 1;
     windows = windows < MOST_SAMPLES / window.bins ? windows : MOST_SAMPLES / window.bins;
-    for (size_t i = 0; i < crew.count; i++) {
-        crew.workers[i].op = op;
-        crew.workers[i].kernel = np_stream_kernel(op, streams->isa);
-    }
+    for (size_t i = 0; i < crew.count; i++)
+        crew.workers[i].kernel = np_stream_kernel(streams->op, streams->isa);
     rc = rc != 0 ? rc : measure_all(&crew, &window, windows, result);
     rc = rc != 0 ? rc : conditions_team_run(crew.cpus, crew.count, verify, &crew);
     for (size_t i = 0; i < crew.count; i++)
         streams->wrong_elements += crew.workers[i].wrong;
     result->threads = crew.count;
-    scale(&result->figures, (double)np_stream_bytes(op));
+    scale(&result->figures, (double)np_stream_bytes(streams->op));
     crew_close(&crew);
     return rc;
 }

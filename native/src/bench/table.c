@@ -11,7 +11,7 @@
 
 enum { MEMORY_TAKES = TAKES_CPUS | TAKES_NODE | TAKES_ISA | TAKES_BYTES };
 
-#define STREAM_NEEDS "free memory of 24 times the last-level cache"
+#define STREAM_NEEDS(times) "free memory of " #times " times the last-level cache"
 #define CHAIN_NEEDS "free memory of 8 times the last-level cache, at least 1 GiB"
 #define NET_NEEDS "a network interface that is up: the loopback one, or one to the other host"
 #define RDMA_NEEDS "libibverbs, an RDMA port that is active, and access to its device files"
@@ -24,7 +24,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: sum of b",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(8),
         .run = memory_read,
     },
     {
@@ -33,7 +33,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = s",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(8),
         .run = memory_write,
     },
     {
@@ -42,7 +42,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = b",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(16),
         .run = memory_copy,
     },
     {
@@ -51,7 +51,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = s * b",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(16),
         .run = memory_scale,
     },
     {
@@ -60,7 +60,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = b + c",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(24),
         .run = memory_add,
     },
     {
@@ -69,7 +69,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = b + s * c",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(24),
         .run = memory_triad,
     },
     {
@@ -78,7 +78,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 1.6,
         .takes = MEMORY_TAKES,
         .title = "memory bandwidth of one NUMA node: a = b + s * c with stores that fill the cache",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(24),
         .run = memory_triad_regular,
     },
     {
@@ -105,7 +105,7 @@ const struct benchmark BENCHMARKS[] = {
         .seconds = 2,
         .takes = TAKES_ISA | TAKES_BYTES,
         .title = "bandwidth between all NUMA nodes: sum of b, the slowest local one",
-        .needs = STREAM_NEEDS,
+        .needs = STREAM_NEEDS(8),
         .run = numa_bandwidth,
     },
     {

@@ -17,11 +17,22 @@ static np_stream_fn *const *const KERNELS[NP_ISA_COUNT] = {
 #endif
 };
 
-/* Arrays that an operation reads or writes: bytes are counted as STREAM does. */
-static const size_t ARRAYS[NP_STREAM_OP_COUNT] = {
-    [NP_STREAM_READ] = 1, [NP_STREAM_WRITE] = 1, [NP_STREAM_COPY] = 2,          [NP_STREAM_SCALE] = 2,
-    [NP_STREAM_ADD] = 3,  [NP_STREAM_TRIAD] = 3, [NP_STREAM_TRIAD_REGULAR] = 3,
+enum { A = NP_STREAM_A, B = NP_STREAM_B, C = NP_STREAM_C };
+
+static const unsigned int ARRAYS[NP_STREAM_OP_COUNT] = {
+    [NP_STREAM_READ] = B,
+    [NP_STREAM_WRITE] = A,
+    [NP_STREAM_COPY] = A | B,
+    [NP_STREAM_SCALE] = A | B,
+    [NP_STREAM_ADD] = A | B | C,
+    [NP_STREAM_TRIAD] = A | B | C,
+    [NP_STREAM_TRIAD_REGULAR] = A | B | C,
 };
+
+unsigned int np_stream_arrays(enum np_stream_op op)
+{
+    return ARRAYS[op];
+}
 
 np_stream_fn *np_stream_kernel(enum np_stream_op op, enum np_isa isa)
 {
@@ -38,7 +49,7 @@ enum np_isa np_stream_widest(void)
 
 size_t np_stream_bytes(enum np_stream_op op)
 {
-    return ARRAYS[op] * sizeof(double);
+    return (size_t)__builtin_popcount(ARRAYS[op]) * sizeof(double);
 }
 
 /* Whole numbers without a period (multiplicative hashing, Knuth volume 3, 6.4): a displaced line shows. */
@@ -52,13 +63,14 @@ static double c_of(size_t i)
     return (double)(uint32_t)((uint64_t)i * UINT64_C(0xd1b54a32d192ed03) >> 48);
 }
 
-void np_stream_fill(double *a, double *b, double *c, size_t first, size_t count)
+void np_stream_fill(enum np_stream_op op, double *a, double *b, double *c, size_t first, size_t count)
 {
-    for (size_t i = first; i < first + count; i++) {
+    for (size_t i = first; i < first + count && ARRAYS[op] & A; i++)
         a[i] = 0;
+    for (size_t i = first; i < first + count && ARRAYS[op] & B; i++)
         b[i] = b_of(i);
+    for (size_t i = first; i < first + count && ARRAYS[op] & C; i++)
         c[i] = c_of(i);
-    }
 }
 
 static double result(enum np_stream_op op, double s, size_t i)
