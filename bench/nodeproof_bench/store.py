@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from nodeproof.errors import FactError
@@ -23,7 +23,8 @@ FILE, LOCK, SET_ASIDE = "bench.jsonl", "bench.lock", "bench.jsonl.bad"
 #: How many runs are kept, and how large the file may grow: a probe reads no more than `MAX_FILE_BYTES`.
 MOST_RUNS, MOST_BYTES = 100, MAX_FILE_BYTES * 3 // 4
 
-#: Lists of more parts (a matrix of all pairs of cores) are kept of the newest run alone.
+#: Lists of more parts (a matrix of all pairs of cores) are kept of the newest run alone. Histograms are kept of the
+#: newest results of a benchmark: over time its figures are compared.
 MOST_OLD_POINTS = 1024
 
 Document = dict[str, Any]
@@ -125,14 +126,16 @@ def content(runs: Sequence[Document]) -> bytes:
     """Return the file: the newest runs, fewer than `MOST_RUNS` if they would not fit into `MOST_BYTES`."""
     kept = list[bytes]()
     room = MOST_BYTES
+    newer = set[str]()
     for age, run in enumerate(reversed(runs[-MOST_RUNS:])):
-        line = _line(run if age == 0 else _without_matrices(run))
+        line = _line(run if age == 0 else _slim(run, newer))
         if age == 0 and len(line) > room:
-            line = _line(_without_matrices(run))
+            line = _line(_slim(run, newer))
         if len(line) > room:
             break
         kept.append(line)
         room -= len(line)
+        newer |= {result["name"] for result in run["results"]}
     return b"".join(reversed(kept))
 
 
@@ -140,10 +143,16 @@ def _line(run: Document) -> bytes:
     return json.dumps(_rounded(run), separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def _without_matrices(run: Document) -> Document:
+def _slim(run: Document, newer: Container[str]) -> Document:
+    """Return a run without large matrices, and without histograms of benchmarks that have newer results."""
+
     def slim(line: Document) -> Document:
-        is_large = len(line.get("points", [])) > MOST_OLD_POINTS
-        return {key: value for key, value in line.items() if key != "points"} if is_large else line
+        points = line.get("points", [])
+        if len(points) > MOST_OLD_POINTS:
+            return {key: value for key, value in line.items() if key != "points"}
+        if not points or line["name"] not in newer:
+            return line
+        return {**line, "points": [{k: v for k, v in point.items() if k != "histogram"} for point in points]}
 
     return {**run, "results": [slim(line) for line in run["results"]]}
 

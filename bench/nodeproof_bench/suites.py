@@ -145,8 +145,10 @@ _BURN_IN = (
 
 SUITES: Mapping[str, Suite] = {
     "quick": Suite("the figures that tell most of a node, in seconds", _QUICK, 20, 60),
-    "standard": Suite("all benchmarks", _STANDARD, 60, 180),
-    "burnin": Suite("all benchmarks, with long tests for wrong values, until the time is up", _BURN_IN, 0, 0, True),
+    "standard": Suite("all benchmarks of one host", _STANDARD, 60, 180),
+    "burnin": Suite(
+        "all benchmarks of one host, with long tests for wrong values, until the time is up", _BURN_IN, 0, 0, True
+    ),
 }
 
 #: How long a benchmark that is asked for by name may measure.

@@ -43,6 +43,16 @@ def test_matrices_are_kept_of_the_newest_run_alone() -> None:
     assert new[0]["points"][0]["value"] == 3.333333e-08
 
 
+def test_histograms_are_kept_of_the_newest_results_of_a_benchmark() -> None:
+    points = [{"device": "mlx5_0/1", "value": 1e-6, "histogram": [[1e-6, 9]]}]
+    links, other = result("rdma.latency", points=points), result("cpu.flops")
+    lines = content([run(links), run(links, other), run(other)]).splitlines()
+
+    first, second, _ = (json.loads(line)["results"] for line in lines)
+    assert first[0]["points"] == [{"device": "mlx5_0/1", "value": 1e-6}]
+    assert second[0]["points"] == points
+
+
 def test_the_file_stays_below_what_a_probe_reads() -> None:
     points = [{"cpu": n, "value": 1 / (n + 1)} for n in range(MOST_OLD_POINTS)]
     runs = [run(*(result(f"a.b{n}", points=points) for n in range(5)), time_s=n) for n in range(MOST_RUNS)]

@@ -2,7 +2,8 @@
 
 A pair is one measurement with each, right after another; their order changes from pair to pair. The ratio of a pair is
 ours to perftest's: below 1 is better for a latency (half a round trip of 8 bytes: our median, its t_typical), above 1
-for a bandwidth (64 KiB writes: our median, its average). Run it as root on a quiet machine with two cores to spare:
+for a bandwidth (64 KiB writes: our median and what we say the link can do, both beside its average). Run it as root, on
+a quiet machine with two cores to spare:
 `PYTHONPATH=tests .venv/bin/python tests/performance/rdma_peers.py`.
 """
 
@@ -33,7 +34,7 @@ sleep 2 # addresses of the link are tried before they are used
 python3 /host/rdma_pairs.py /ro/bin/nodeproof-bench PAIRS LINKS > /host/pairs
 """
 
-UNITS = {"write": (1e6, "us"), "send": (1e6, "us"), "bandwidth": (1e-6, "MB/s")}
+UNITS = {"write": (1e6, "us"), "send": (1e6, "us"), "bandwidth": (1e-6, "MB/s"), "capability": (1e-6, "MB/s")}
 
 
 def main() -> None:
@@ -56,8 +57,9 @@ def main() -> None:
 
 def _print_row(operation: str, pairs: list[dict[str, Any]]) -> None:
     scale, unit = UNITS[operation]
-    measured = [pair for pair in pairs if not math.isnan(pair["peer"][operation])]
-    ours, peer = ([pair[who][operation] for pair in measured] for who in ("ours", "peer"))
+    of_peer = "bandwidth" if operation == "capability" else operation
+    measured = [pair for pair in pairs if not math.isnan(pair["peer"][of_peer])]
+    ours, peer = [pair["ours"][operation] for pair in measured], [pair["peer"][of_peer] for pair in measured]
     ratios = sorted(one / other for one, other in zip(ours, peer, strict=True))
     if len(ratios) < 2:
         print(f"{pairs[0]['between']:6} {operation:10} too few pairs: {len(ratios)} of {len(pairs)}")

@@ -13,13 +13,14 @@ static const double PATIENCE_S = 8, ASK_EVERY_S = 0.01;
 static const double YIELD_S = 30e-6;
 
 /* After so long, the other side has surely lost its CPU; whoever sleeps meanwhile gets his own back at once. */
-static const double LEAST_SPIN_S = 0.001, NAPS_SPUN = 4;
-static const struct timespec NAP = {.tv_nsec = 20000};
+static const double LEAST_SPIN_S = 0.001, NAPS_SPUN = 4, SHORTEST_NAP_S = 20e-6, LONGEST_NAP_S = 0.002;
 
 /* A nap may be long, on an emulated machine. Were it longer than the other side spins, both would nap in turns. */
 static void nap(struct rdma_wait *wait, const struct np_clock *clock, uint64_t now)
 {
-    nanosleep(&NAP, NULL);
+    const double share_s = wait->nap_share * np_clock_seconds(clock, wait->since, now);
+    const double nap_s = fmin(fmax(share_s, SHORTEST_NAP_S), LONGEST_NAP_S);
+    nanosleep(&(const struct timespec){.tv_nsec = (long)(nap_s * 1e9)}, NULL);
     const double spin_s = NAPS_SPUN * np_clock_seconds(clock, now, np_clock_now(clock));
     wait->spin_s = spin_s > wait->spin_s ? spin_s : wait->spin_s;
 }

@@ -18,7 +18,8 @@ struct rdma_wait {
     bool has_looked;
     bool is_sleepy; /**< it has taken so long that each turn is a look */
     uint64_t since, last_asked;
-    double spin_s; /**< naps seen so far are a quarter of this at most */
+    double nap_share; /**< of what was waited for, how much a nap takes; 0: as little as can be */
+    double spin_s;    /**< naps seen so far are a quarter of this at most */
 };
 
 /** Turns between two looks: some ten microseconds, which nobody notices who waits for so long. */
