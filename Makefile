@@ -1,6 +1,7 @@
 # make run: set up and health-check this node. make test: set up and run the tests.
 # make lint: every static check. make labs: real Slurm and real kernels in VMs (root).
-# make pass-time: where the milliseconds of a pass go. make ib-pass: what ten InfiniBand ports cost.
+# make pass-time: where the milliseconds of a pass go. make ib-pass, gpu-pass: what ten InfiniBand ports
+# and eight GPUs (of a driver that is not there) cost.
 # make gate-time: what a prolog costs on a healthy node, and a script in the manner of NHC.
 # make agent-rest: what the agent costs while nothing happens (REST=--help).
 # make bench-peers: our benchmarks beside the public tools, into bench/README.md (PEERS=--help for options).
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find native -type f -not -path '*/build/*')
 
-.PHONY: run test lint labs pass-time ib-pass gate-time agent-rest bench-peers clean
+.PHONY: run test lint labs pass-time ib-pass gpu-pass gate-time agent-rest bench-peers clean
 
 run: $(VENV)/.run
 	@$(BIN)/nodeproof check; echo "(exit code of nodeproof check: $$?)"
@@ -37,6 +38,9 @@ pass-time: $(VENV)/.dev
 
 ib-pass: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python tests/performance/ib_pass.py
+
+gpu-pass: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python tests/performance/gpu_pass.py
 
 gate-time: $(VENV)/.dev
 	$(BIN)/python tests/performance/gate.py

@@ -1,83 +1,80 @@
-"""GPU checks: judged by hand-made facts, and in whole passes where pynvml loads a fake libnvidia-ml.so.1."""
+"""GPUs that are there, answer and have a driver: judged by hand-made facts, and read from planted machines."""
 
-import json
-import os
-import subprocess  # the loader reads LD_LIBRARY_PATH only when a process starts
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
+from gpu_node import address, pci_files
 from nodeproof.check import registry
+from nodeproof.errors import FactError
 from nodeproof.host.nvml import nvml_device, nvml_devices
-from nodeproof.probes.gpu import Gpu, Gpus, NvmlError, RemappedRows
+from nodeproof.probes.gpu import Gpus
+from nodeproof.probes.gpu_device import Gpu, NvmlError, RemappedRows
 from nodeproof.verdict import Status
-from nodeproof_checks.gpu import count, driver, pcie_width, remapped_rows
-from support import Machine, plant, verdict_of
-
-FAKE_NVML = Path(__file__).parent.parent / "fake_nvml"
-PCI = "/sys/bus/pci/devices"
-
-Judge = Callable[..., tuple[str, str]]
-
-
-def address(index: int) -> str:
-    return f"0000:{0x1B + index:02x}:00.0"
-
-
-def pci_files(gpus: int) -> dict[str, str]:
-    """GPUs, and what of NVIDIA's is none: an NVSwitch and an audio function."""
-    classes = {address(i): "0x030200" for i in range(gpus)} | {"0000:05:00.0": "0x068000", "0000:1b:00.1": "0x040300"}
-    files: dict[str, str] = {}
-    for device, class_ in classes.items():
-        files |= {f"{PCI}/{device}/vendor": "0x10de\n", f"{PCI}/{device}/class": f"{class_}\n"}
-    return files | {f"{PCI}/0000:00:00.0/vendor": "0x8086\n", f"{PCI}/0000:00:00.0/class": "0x060000\n"}
+from nodeproof_checks.gpu import count, driver, lost, pcie_width
+from nodeproof_checks.gpu_memory import remapped_rows
+from support import Machine, verdict_of
 
 
 def gpu(index: int, **changes: object) -> Gpu:
-    words = address(index), "NVIDIA H100 80GB HBM3", f"GPU-{index}", "1650923000000", "96.00.99.00.01"
-    rows = RemappedRows(0, 0, is_pending=False, has_failed=False)
-    healthy = Gpu(index, *words, 16, 16, 1, 5, True, False, rows, {"max": 640, "none": 0}, {})
+    healthy = Gpu(
+        index,
+        pci_address=address(index),
+        name="NVIDIA H100 80GB HBM3",
+        pcie_width=16,
+        pcie_width_max=16,
+        remapped_rows=RemappedRows(0, 0, is_pending=False, has_failed=False),
+        spare_row_banks={"max": 640, "none": 0},
+    )
     return healthy._replace(**changes)  # type: ignore[arg-type]
 
 
 def node(*gpus: Gpu, on_bus: int = 2, **changes: object) -> Gpus:
     addresses = tuple(address(i) for i in range(on_bus))
-    whole = Gpus(addresses, "570.86.15", 12080, None, len(gpus), {g.nvml_index: g for g in gpus})
+    known = {g.nvml_index: g for g in gpus}
+    whole = Gpus(addresses, "570.86.15", 12080, device_count=len(gpus), known=known)
     return whole._replace(**changes)  # type: ignore[arg-type]
 
 
 HEALTHY = node(gpu(0), gpu(1))
 
 
-# Judged by hand-made facts
-
-
 def test_a_healthy_node_passes_every_check() -> None:
     assert count(HEALTHY, claimed=2).status == Status.OK
+    assert lost(HEALTHY).status == Status.OK
     assert driver(HEALTHY).status == Status.OK
     assert pcie_width(HEALTHY).summary == "2 GPUs have their full PCIe width, x16"
     assert remapped_rows(HEALTHY).status == Status.OK
 
 
 def test_a_gpu_without_a_handle_is_named_by_its_pci_address() -> None:
-    lost = node(gpu(0), refused={1: NvmlError("GPU_IS_LOST", "GPU is lost")})
+    refused = node(gpu(0), refused={1: NvmlError("GPU_IS_LOST", "GPU is lost")})
 
-    assert count(lost, claimed=2).summary == "1 usable GPUs, expected 2: 0000:1c:00.0 fell off the bus"
-    assert driver(lost).status == Status.FAIL
+    verdict = lost(refused)
+    assert verdict.summary == "1 of 2 GPUs do not answer: 0000:1c:00.0 fell off the bus"
+    assert verdict.evidence["parts"] == ["pci:0000:1c:00.0"]
 
 
 def test_a_gpu_that_the_driver_does_not_know_is_named_by_its_pci_address() -> None:
-    verdict = count(node(gpu(0)), claimed=2)
+    verdict = lost(node(gpu(0)))
 
-    assert verdict.summary == "1 usable GPUs, expected 2: 0000:1c:00.0 is on the PCI bus but unknown to the driver"
-    assert driver(node(gpu(0))).status == Status.WARN
+    assert (verdict.status, verdict.summary[:70]) == (
+        Status.FAIL,
+        "1 of 2 GPUs do not answer: 0000:1c:00.0 is on the PCI bus but unknown ",
+    )
+    assert lost(node(gpu(0)), missing_is="warn").status == Status.WARN
+
+
+def test_a_lost_gpu_is_a_failure_whatever_a_missing_one_is() -> None:
+    errors = {"name": "GPU_IS_LOST"}
+
+    assert lost(node(gpu(0), gpu(1, errors=errors)), missing_is="warn").status == Status.FAIL
+    assert lost(node(gpu(0), gpu(1, errors=errors), on_bus=3), missing_is="warn").status == Status.FAIL
 
 
 def test_a_gpu_that_is_not_even_on_the_bus_is_counted() -> None:
-    assert count(node(gpu(0), on_bus=1), claimed=2).summary == "1 usable GPUs, expected 2: the PCI bus shows 1"
+    assert count(node(gpu(0), on_bus=1), claimed=2).summary == "1 GPUs on the PCI bus, expected 2"
 
 
 def test_more_gpus_than_claimed_are_a_warning() -> None:
@@ -96,24 +93,46 @@ def test_width_below_the_minimum_fails_even_if_the_slot_can_do_no_more() -> None
     assert pcie_width(x8, min_width=16).evidence == {"width_lanes": {"0000:1b:00.0": 8}}
 
 
-def test_too_many_uncorrectable_rows_fail() -> None:
-    worn = node(gpu(0, remapped_rows=RemappedRows(3, 9, is_pending=False, has_failed=False)), gpu(1))
+@pytest.mark.parametrize(
+    ("rows", "parameters", "status"),
+    [
+        (RemappedRows(3, 9, is_pending=False, has_failed=False), {}, Status.OK),
+        (RemappedRows(3, 9, is_pending=False, has_failed=False), {"max_uncorrectable_rows": 8}, Status.FAIL),
+        (RemappedRows(0, 1, is_pending=True, has_failed=False), {}, Status.WARN),
+        (RemappedRows(0, 1, is_pending=True, has_failed=False), {"pending_is": "fail"}, Status.FAIL),
+        (RemappedRows(11, 0, is_pending=False, has_failed=False), {}, Status.WARN),
+        (RemappedRows(11, 0, is_pending=False, has_failed=False), {"warn_correctable_rows": 11}, Status.OK),
+    ],
+)
+def test_remapped_rows_have_limits(rows: RemappedRows, parameters: Mapping[str, int], status: Status) -> None:
+    assert remapped_rows(node(gpu(0, remapped_rows=rows), gpu(1)), **parameters).status == status  # type: ignore[arg-type]
 
-    assert remapped_rows(worn).status == Status.OK
-    assert remapped_rows(worn, max_uncorrectable_rows=8).status == Status.FAIL
+
+def test_a_field_that_no_gpu_has_is_absent_and_one_that_failed_is_not() -> None:
+    without = node(gpu(0, remapped_rows=None), gpu(1, remapped_rows=None))
+    failed = node(gpu(0, remapped_rows=None, errors={"remapped_rows": "UNKNOWN"}), gpu(1))
+
+    with pytest.raises(FactError, match="not supported") as error:
+        remapped_rows(without)
+    assert error.value.kind == "absent"
+    with pytest.raises(FactError, match="UNKNOWN") as error:
+        remapped_rows(failed)
+    assert error.value.kind == "failed"
 
 
 def test_what_is_learnt_describes_the_node_and_not_its_faults() -> None:
+    bad = node(gpu(0, pcie_width=8, vbios_version="96"), gpu(1, errors={"name": "GPU_IS_LOST"}))
     learnt = {
-        check_id: spec.learn(node(gpu(0, pcie_width=8), gpu(1)))
+        check_id: dict(spec.learn(bad))
         for check_id, spec in registry().items()
-        if check_id.startswith("gpu.") and spec.learn
+        if check_id.startswith("gpu.") and spec.learn and spec.facts == (Gpus,)
     }
 
-    assert learnt == {
+    assert {check_id: values for check_id, values in learnt.items() if values} == {
         "gpu.count": {"claimed": 2},
         "gpu.driver": {"allowed": ("570.86.15",)},
         "gpu.pcie_width": {"min_width": 16},
+        "gpu.vbios": {"allowed": ("96",)},
     }
 
 
@@ -128,8 +147,15 @@ def test_no_nvidia_gpu_is_a_skip_and_a_failure_if_claimed(machine: Machine) -> N
     assert verdict_of("gpu.count", host, claimed=8).status == Status.FAIL
 
 
+def test_every_gpu_check_is_a_skip_without_a_gpu(machine: Machine) -> None:
+    host = machine(pci_files(0) | {"/proc/1/comm": "systemd\n"})
+    checks = [check_id for check_id in registry() if check_id.startswith("gpu.")]
+
+    assert {check_id: verdict_of(check_id, host).status for check_id in checks} == dict.fromkeys(checks, Status.SKIP)
+
+
 def test_virtual_functions_are_not_counted(machine: Machine) -> None:
-    virtual = {f"{PCI}/{address(0)}/physfn/vendor": "0x10de\n"}
+    virtual = {f"/sys/bus/pci/devices/{address(0)}/physfn/vendor": "0x10de\n"}
     host = machine(pci_files(1) | virtual)
 
     assert verdict_of("gpu.driver", host).status == Status.SKIP
@@ -139,7 +165,7 @@ def test_a_tree_without_an_answer_of_nvml_is_unknown(machine: Machine) -> None:
     host = machine(pci_files(2))
 
     assert verdict_of("gpu.driver", host).summary == "nvml_devices: not recorded"
-    assert verdict_of("gpu.count", host, claimed=2).status == Status.UNKNOWN
+    assert verdict_of("gpu.lost", host).status == Status.UNKNOWN
     assert verdict_of("gpu.count", host, claimed=3).status == Status.FAIL  # the bus shows two: enough to know
 
 
@@ -149,138 +175,29 @@ def test_denied_nvml_is_unknown(machine: Machine) -> None:
     assert verdict_of("gpu.driver", host).summary == "nvml_devices: permission denied"
 
 
+SYSTEM = {"init_error": None, "device_count": 1, "driver_version": "1", "cuda_driver_version": 1}
+
+
 def test_garbage_for_an_answer_is_unknown(machine: Machine) -> None:
-    host = machine(
-        pci_files(1),
-        calls={
-            (nvml_devices,): {"init_error": None, "device_count": 1, "driver_version": "1", "cuda_driver_version": 1},
-            (nvml_device, 0): {"error": None, "pci_bus_id": "nowhere", "remapped_rows": None, "errors": {}},
-        },
-    )
+    answer: dict[str, Any] = {"error": None, "pci_bus_id": "nowhere", "remapped_rows": None, "errors": {}}
+    host = machine(pci_files(1), calls={(nvml_devices,): SYSTEM, (nvml_device, 0): answer})
 
     assert "'nowhere'" in verdict_of("gpu.driver", host).summary
 
 
-# Whole passes: real pynvml, real worker, fake library
+def test_what_an_earlier_version_did_not_ask_is_unknown_and_not_absent(machine: Machine) -> None:
+    answer: dict[str, Any] = {"error": None, "pci_bus_id": "00000000:1B:00.0", "remapped_rows": None, "errors": {}}
+    host = machine(pci_files(1), calls={(nvml_devices,): SYSTEM, (nvml_device, 0): answer})
+
+    verdict = verdict_of("gpu.persistence", host)
+    assert (verdict.status, "is_persistence_on" in verdict.summary) == (Status.UNKNOWN, True)
+    assert verdict_of("gpu.lost", host).status == Status.OK
 
 
-@pytest.fixture
-def judged(tmp_path: Path, fake_library: Path) -> Judge:
-    """Judge one check with the fake library in a given state: returns status and summary, live and replayed alike."""
+def test_a_gpu_whose_configuration_space_is_all_ones_is_lost(machine: Machine) -> None:
+    answer: dict[str, Any] = {"error": None, "pci_bus_id": "00000000:1B:00.0", "remapped_rows": None, "errors": {}}
+    config = {f"/sys/bus/pci/devices/{address(0)}/config": b"\xff" * 64}
+    host = machine(pci_files(1) | config, calls={(nvml_devices,): SYSTEM, (nvml_device, 0): answer})
 
-    def judge(check_id: str, scenario: str, *, library: Path | None = None, **parameters: object) -> tuple[str, str]:
-        plant(tmp_path, pci_files(8))
-        environment = os.environ | {"LD_LIBRARY_PATH": str(library or fake_library), "FAKE_NVML": scenario}
-        judge_py, wanted = str(FAKE_NVML / "judge.py"), json.dumps({check_id: parameters})
-        command = [sys.executable, judge_py, str(tmp_path), "0.7", wanted]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
-        live, replayed = (verdicts[check_id] for verdicts in json.loads(done.stdout))
-        # a crash takes along what its worker had noted: the replay is then as unknown, in other words
-        assert replayed == live or ("crashed" in live[1] and replayed[0] == "unknown")
-        return live[0], live[1]
-
-    return judge
-
-
-@pytest.mark.parametrize(
-    ("check_id", "parameters"),
-    [
-        ("gpu.count", {"claimed": 8}),
-        ("gpu.driver", {"allowed": ["570.*"]}),
-        ("gpu.pcie_width", {"min_width": 16}),
-        ("gpu.remapped_rows", {}),
-    ],
-)
-def test_eight_healthy_gpus_pass(judged: Judge, check_id: str, parameters: dict[str, object]) -> None:
-    status, summary = judged(check_id, "gpus=8", **parameters)
-
-    assert (status, "8 GPUs" in summary) == ("ok", True)
-
-
-@pytest.mark.parametrize(
-    ("scenario", "summary"),
-    [
-        ("lost=3", "7 usable GPUs, expected 8: 0000:1e:00.0 fell off the bus"),
-        ("refused=3 code=15", "7 usable GPUs, expected 8: 0000:1e:00.0 fell off the bus"),
-        ("refused=3 code=999", "7 usable GPUs, expected 8: 0000:1e:00.0 answers UNKNOWN"),
-        ("gpus=7", "7 usable GPUs, expected 8: 0000:22:00.0 is on the PCI bus but unknown to the driver"),
-        ("init=9", "no usable GPU, expected 8: NVML says DRIVER_NOT_LOADED: Driver Not Loaded"),
-    ],
-)
-def test_missing_gpus_fail_the_count(judged: Judge, scenario: str, summary: str) -> None:
-    assert judged("gpu.count", scenario, claimed=8) == ("fail", summary)
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (9, "DRIVER_NOT_LOADED (Driver Not Loaded)"),
-        (18, "LIB_RM_VERSION_MISMATCH (RM has detected an NVML/RM version mismatch.)"),
-        (999, "UNKNOWN (Unknown Error)"),
-    ],
-)
-def test_nvml_that_does_not_initialise_fails_the_driver(judged: Judge, code: int, words: str) -> None:
-    summary = f"NVML cannot be initialised: {words}, 8 NVIDIA GPUs on the PCI bus"
-
-    assert judged("gpu.driver", f"init={code}") == ("fail", summary)
-
-
-def test_nvml_that_hangs_is_unknown_within_the_deadline(judged: Judge) -> None:
-    began = time.monotonic()
-
-    assert judged("gpu.count", "hang=-1", claimed=8) == ("unknown", "nvml_devices: timed out")
-    assert time.monotonic() - began < 10
-
-
-def test_a_hanging_gpu_is_named_and_hides_no_other(judged: Judge) -> None:
-    assert judged("gpu.count", "hang=3", claimed=8) == ("unknown", "nvml_device 3: timed out")
-    assert judged("gpu.pcie_width", "hang=3 narrow=5")[0] == "fail"
-    assert judged("gpu.pcie_width", "hang=3") == ("unknown", "nvml_device 3: timed out")
-
-
-def test_nvml_that_crashes_is_unknown(judged: Judge) -> None:
-    assert judged("gpu.count", "crash=-1", claimed=8) == ("unknown", "nvml_devices: crashed (SIGSEGV)")
-    assert judged("gpu.driver", "crash=2") == ("unknown", "nvml_device 2: crashed (SIGSEGV)")
-
-
-def test_without_the_library_it_is_a_skip_unless_claimed(judged: Judge, tmp_path: Path) -> None:
-    assert judged("gpu.driver", "", library=tmp_path)[0] == "skip"
-
-    status, summary = judged("gpu.count", "", library=tmp_path, claimed=8)
-    assert status == "fail"
-    assert summary.startswith("nvml_devices: not there (libnvidia-ml.so.1: cannot open shared object file")
-
-
-def test_nvml_that_wants_more_permission_is_unknown(judged: Judge) -> None:
-    assert judged("gpu.driver", "init=4") == ("unknown", "nvml_devices: permission denied")
-    assert judged("gpu.remapped_rows", "forbidden=1") == ("unknown", "nvml_device 1: permission denied")
-
-
-@pytest.mark.parametrize(
-    ("scenario", "status", "words"),
-    [
-        ("pending=1", "warn", "0000:1c:00.0 waits for a reset to remap a row"),
-        ("failed=2", "fail", "0000:1d:00.0 failed to remap a row (RMA)"),
-        ("exhausted=4", "warn", "0000:1f:00.0 has 2 memory banks without spare rows"),
-        ("mig=0", "ok", "7 GPUs: no remapping failed or pending"),
-        ("lost=3", "unknown", "nvml_device 3: failed (remapped_rows: GPU_IS_LOST)"),
-    ],
-)
-def test_remapped_rows(judged: Judge, scenario: str, status: str, words: str) -> None:
-    found, summary = judged("gpu.remapped_rows", scenario)
-
-    assert (found, words in summary) == (status, True)
-
-
-def test_a_pending_remapping_can_be_a_failure(judged: Judge) -> None:
-    assert judged("gpu.remapped_rows", "pending=1", pending_is="fail")[0] == "fail"
-
-
-def test_a_narrow_link_fails_with_its_address(judged: Judge) -> None:
-    summary = "1 of 8 GPUs have a narrow PCIe link: 0000:1c:00.0 has x8, expected x16"
-
-    assert judged("gpu.pcie_width", "narrow=1") == ("fail", summary)
-
-
-def test_a_name_that_is_not_text_hides_no_other_field(judged: Judge) -> None:
-    assert judged("gpu.pcie_width", "garbled=0")[0] == "ok"
+    verdict = verdict_of("gpu.lost", host)
+    assert (verdict.status, "rev ff" in verdict.summary) == (Status.FAIL, True)
