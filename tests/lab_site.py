@@ -65,7 +65,8 @@ def _make_packages(base: Path, python: str, packages: Path) -> None:
     shutil.copytree(_dependencies(base, python), packages, copy_function=os.link)
     _install(python, packages, "--no-deps", str(_wheel(base)))
     for folder in _PYTHON:  # the wheel may be older, if nothing but Python has changed since
-        shutil.copytree(REPOSITORY / folder, packages / Path(folder).name, dirs_exist_ok=True, ignore=_COMPILED)
+        shutil.rmtree(packages / Path(folder).name)
+        shutil.copytree(REPOSITORY / folder, packages / Path(folder).name, ignore=_COMPILED)
     _compile(python, packages)
 
 
