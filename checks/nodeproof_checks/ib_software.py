@@ -4,6 +4,7 @@ from collections import defaultdict
 from typing import Annotated, Literal
 
 from nodeproof.check import check
+from nodeproof.errors import FactError
 from nodeproof.probes.ib_adapters import IbAdapters, RdmaLinks
 from nodeproof.probes.ib_files import IbFile, IbFiles
 from nodeproof.probes.ib_gpudirect import NvidiaModule
@@ -136,6 +137,8 @@ def netdev_binding(
     """
     problems = {}
     for port in dict.fromkeys([*links.ports, *(expected or {})]):
+        if port.partition("/")[0] in interfaces.unread:  # whose interfaces are not all known
+            continue
         words = _unexpected(port, expected or {}, interfaces, links) or _misbound(port, interfaces, links, gids)
         if words:
             problems[port] = f"{port} {words}"
@@ -226,6 +229,10 @@ def _has_peermem(modules: KernelModules) -> bool:
 
 def _why_no_dma_buf(modules: KernelModules, version: KernelVersion, nvidia: NvidiaModule) -> str:
     numbers = [int(n) for n in version.release.split("-")[0].split(".")[:2] if n.isascii() and n.isdecimal()]
+    if len(numbers) < 2:
+        raise FactError(
+            "/proc/sys/kernel/osrelease", "malformed", f"expected a version, found {version.release[:40]!r}"
+        )
     if tuple(numbers) < _DMA_BUF_SINCE:
         return f"kernel {version.release} is older than 5.12"
     if nvidia.is_open is False:

@@ -5,7 +5,8 @@ import os
 import subprocess  # the loader reads LD_LIBRARY_PATH only when a process starts
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,24 @@ Judge = Callable[..., Found]
 FINE = ("ok", "skip")
 
 
+@contextmanager
+def judging(library: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a program that judges with the NVML of a directory."""
+    command, environment = [sys.executable, str(JUDGE)], os.environ | {"LD_LIBRARY_PATH": str(library)}
+    with subprocess.Popen(
+        command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def judging_fake(fake_library: Path) -> Iterator[subprocess.Popen[str]]:
+    with judging(fake_library) as started:
+        yield started
+
+
 @pytest.fixture
-def judged(tmp_path: Path, fake_library: Path) -> Judge:
+def judged(tmp_path: Path, judging_fake: subprocess.Popen[str]) -> Judge:
     """Judge GPU checks with the fake library in a given state: returns status and summary, live and replayed alike."""
 
     def judge(
@@ -37,11 +54,13 @@ def judged(tmp_path: Path, fake_library: Path) -> Judge:
         links: dict[str, str] | None = None,
     ) -> Found:
         plant(tmp_path, node_files() if files is None else files, links=node_links() if links is None else links)
-        environment = os.environ | {"LD_LIBRARY_PATH": str(library or fake_library), "FAKE_NVML": scenario}
-        wanted = json.dumps(policy("H100") if checks is None else checks)
-        command = [sys.executable, str(JUDGE), str(tmp_path), str(deadline_s), wanted]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
-        live, replayed = json.loads(done.stdout)
+        request = [scenario, str(tmp_path), deadline_s, policy("H100") if checks is None else checks]
+        with nullcontext(judging_fake) if library is None else judging(library) as program:
+            assert program.stdin is not None
+            assert program.stdout is not None
+            program.stdin.write(json.dumps(request) + "\n")
+            program.stdin.flush()
+            live, replayed = json.loads(program.stdout.readline())
         # a crash takes along what its worker had noted, so that live and replay know different things then
         has_crashed = any("crashed" in summary for _, summary in live.values())
         for check_id, verdict in live.items():
@@ -209,6 +228,18 @@ def test_a_gpu_that_moved_to_another_numa_node_is_found(judged: Judge) -> None:
     }
 
 
+def test_a_gpu_that_is_meant_for_a_virtual_machine_is_not_missed(judged: Judge) -> None:
+    links = node_links() | {f"{PCI}/{address(7)}/driver": "../../../bus/pci/drivers/vfio-pci"}
+
+    assert findings(judged("gpus=7", policy("H100", 7), links=links)) == {}
+
+
+def test_a_gpu_that_no_driver_has_is_missed(judged: Judge) -> None:
+    links = node_links() | {f"{PCI}/{address(n)}/driver": "../../../bus/pci/drivers/nvidia" for n in range(7)}
+
+    assert list(findings(judged("gpus=7", links=links))) == ["gpu.lost"]
+
+
 def test_a_process_is_no_leftover_while_a_job_runs(judged: Judge) -> None:
     job = {"/proc/99/comm": "slurmstepd\n", "/proc/99/cmdline": "slurmstepd: [1234.batch]"}
 
@@ -253,6 +284,52 @@ def test_nvml_that_wants_more_permission_is_unknown(judged: Judge) -> None:
     assert findings(judged("forbidden=1")) == {
         "gpu.remapped_rows": ("unknown", "nvml_device 1: permission denied"),
     }
+
+
+#: A function of NVML that gives an error on one GPU, and the checks that cannot tell without it.
+UNANSWERED = [
+    ("nvmlDeviceGetCurrPcieLinkWidth", {"gpu.pcie_width"}),
+    ("nvmlDeviceGetVbiosVersion", {"gpu.vbios"}),
+    ("nvmlDeviceGetInforomImageVersion", {"gpu.inforom"}),
+    ("nvmlDeviceValidateInforom", {"gpu.inforom"}),
+    ("nvmlDeviceGetEccMode", {"gpu.ecc_mode"}),
+    ("nvmlDeviceGetMemoryErrorCounter", {"gpu.ecc_uncorrected"}),
+    ("nvmlDeviceGetSramEccErrorStatus", {"gpu.ecc_uncorrected"}),
+    ("nvmlDeviceGetRemappedRows", {"gpu.remapped_rows"}),
+    (
+        "nvmlDeviceGetFieldValues",
+        {
+            "gpu.nvlink",
+            "gpu.peer_access",
+            "gpu.recovery_action",
+            "gpu.retired_pages",
+            "gpu.temperature",
+        },
+    ),
+    ("nvmlDeviceGetGpuFabricInfoV", {"gpu.fabric", "gpu.fabric_manager"}),
+    ("nvmlDeviceGetCurrentClocksEventReasons", {"gpu.throttle"}),
+    ("nvmlDeviceGetTemperatureV", {"gpu.temperature"}),
+    ("nvmlDeviceGetEnforcedPowerLimit", {"gpu.power_limit"}),
+    ("nvmlDeviceGetMaxClockInfo", {"gpu.clocks"}),
+    ("nvmlDeviceGetPersistenceMode", {"gpu.persistence"}),
+    ("nvmlDeviceGetMigMode", {"gpu.mig_mode"}),
+    ("nvmlDeviceGetComputeRunningProcesses_v3", {"gpu.processes"}),
+]
+
+
+@pytest.mark.parametrize(("function", "unsure"), UNANSWERED, ids=[u[0] for u in UNANSWERED])
+def test_what_one_gpu_does_not_answer_is_unknown_and_nothing_else(
+    judged: Judge, function: str, unsure: set[str]
+) -> None:
+    found = findings(judged(f"fails={function} failing=2"))
+
+    assert {check_id: status for check_id, (status, _) in found.items()} == dict.fromkeys(unsure, "unknown")
+
+
+def test_a_numa_node_that_is_no_number_is_unknown(judged: Judge) -> None:
+    files = node_files() | {f"{PCI}/{address(0)}/numa_node": "nonsense\n"}
+
+    assert findings(judged("", files=files))["gpu.topology"][0] == "unknown"
 
 
 def test_a_name_that_is_not_text_hides_no_other_field(judged: Judge) -> None:

@@ -227,3 +227,30 @@ def test_a_counter_at_its_end_is_unknown_and_nothing_else(good: Good, tmp_path: 
     found = findings(node.watch(tmp_path / "now", before), good.policy)
     assert {id_: verdict.status for id_, verdict in found.items()} == {"ib.counters": Status.UNKNOWN}
     assert "port_rcv_errors of mlx5_5/1" in found["ib.counters"].summary
+
+
+def unread_interface(node: IbNode) -> None:
+    (mtu,) = [path for path in node.files if path.startswith(f"{IB}/{BAD}/device/net/") and path.endswith("/mtu")]
+    node.errors[mtu] = ("failed", "EIO")
+
+
+def unread_modules(node: IbNode) -> None:
+    node.errors["/proc/modules"] = ("denied", "EACCES")
+
+
+#: What cannot be read, and the checks that cannot tell without it.
+UNREAD = [
+    (unread_interface, {"ib.homogeneity", "ib.netdev_binding"}),
+    (unread_modules, {"ib.modules"}),
+]
+
+
+@pytest.mark.parametrize(("fault", "unsure"), UNREAD, ids=lambda value: getattr(value, "__name__", None))
+def test_what_cannot_be_read_is_unknown(
+    fault: Callable[[IbNode], None], unsure: set[str], good: Good, tmp_path: Path
+) -> None:
+    node = IbNode()
+    fault(node)
+
+    found = findings(node.watch(tmp_path / "now", good.host), good.policy)
+    assert {id_: verdict.status for id_, verdict in found.items()} == dict.fromkeys(unsure, Status.UNKNOWN)

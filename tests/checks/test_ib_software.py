@@ -264,3 +264,9 @@ def test_amdgpu_exports_dma_buf_and_nothing_is_asked_without_policy(tmp_path: Pa
     assert verdict_of("ib.modules", host).status == Status.SKIP
     assert learnt("ib.modules", host) == {"required": "dma_buf"}
     assert learnt("ib.modules", gpu_node(tmp_path, "ib_uverbs", nvidia=None)) == {}
+
+
+def test_a_kernel_without_a_version_is_unknown(tmp_path: Path) -> None:
+    host = gpu_node(tmp_path, *OPEN, release="rolling")
+
+    assert verdict_of("ib.modules", host, required="dma_buf").status == Status.UNKNOWN

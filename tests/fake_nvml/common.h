@@ -20,6 +20,7 @@ enum {
   CORRUPTED_INFOROM = 14,
   GPU_IS_LOST = 15,
   ARGUMENT_VERSION_MISMATCH = 25,
+  UNKNOWN = 999,
   NONE = -2
 };
 
@@ -70,25 +71,43 @@ static bool is(const char *name, const int *gpu) {
   return option(name, NONE) == *gpu;
 }
 
-static int lost_handle(const int *gpu) {
-  return is("lost", gpu) ? GPU_IS_LOST : SUCCESS;
+/* What a function has to return for a GPU, if nothing is wrong with its answer.
+ */
+static int result_of(const char *function, const int *gpu) {
+  const char *fails = word_of("fails");
+  const size_t length = strlen(function);
+  if (is("lost", gpu))
+    return GPU_IS_LOST;
+  return fails && !strncmp(fails, function, length) &&
+                 (fails[length] == ' ' || !fails[length]) &&
+                 is("failing", gpu)
+             ? UNKNOWN
+             : SUCCESS;
 }
 
-static int say(const int *gpu, char *out, unsigned size, const char *format,
-               ...) __attribute__((format(printf, 4, 5)));
+static int say_of(const char *function, const int *gpu, char *out,
+                  unsigned size, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 
-static int say(const int *gpu, char *out, unsigned size, const char *format,
-               ...) {
+static int say_of(const char *function, const int *gpu, char *out,
+                  unsigned size, const char *format, ...) {
   va_list values;
-  if (gpu && lost_handle(gpu))
-    return GPU_IS_LOST;
+  const int error = gpu ? result_of(function, gpu) : SUCCESS;
+  if (error)
+    return error;
   va_start(values, format);
   vsnprintf(out, size, format, values);
   va_end(values);
   return SUCCESS;
 }
 
-static int set(const int *gpu, unsigned *out, unsigned value) {
+static int set_of(const char *function, const int *gpu, unsigned *out,
+                  unsigned value) {
   *out = value;
-  return lost_handle(gpu);
+  return result_of(function, gpu);
 }
+
+/* The function that is called knows its own name. */
+#define result(gpu) result_of(__func__, gpu)
+#define say(gpu, ...) say_of(__func__, gpu, __VA_ARGS__)
+#define set(gpu, out, value) set_of(__func__, gpu, out, value)

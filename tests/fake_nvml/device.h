@@ -81,7 +81,7 @@ int nvmlDeviceGetInforomConfigurationChecksum(const int *gpu, unsigned *out) {
 }
 
 int nvmlDeviceValidateInforom(const int *gpu) {
-  return is("corrupt_inforom", gpu) ? CORRUPTED_INFOROM : lost_handle(gpu);
+  return is("corrupt_inforom", gpu) ? CORRUPTED_INFOROM : result(gpu);
 }
 
 int nvmlDeviceGetCurrPcieLinkWidth(const int *gpu, unsigned *out) {
@@ -135,14 +135,14 @@ int nvmlDeviceGetMemoryErrorCounter(const int *gpu, int kind, int lifetime,
                  is("uncorrected", gpu)
              ? 2
              : 0;
-  return is("no_ecc", gpu) ? NOT_SUPPORTED : lost_handle(gpu);
+  return is("no_ecc", gpu) ? NOT_SUPPORTED : result(gpu);
 }
 
 int nvmlDeviceGetSramEccErrorStatus(const int *gpu, sram_status *out) {
   if (out->version != (sizeof *out | 1u << 24))
     return ARGUMENT_VERSION_MISMATCH;
   out->is_threshold_exceeded = is("sram_threshold", gpu);
-  return generation()->has_rows ? lost_handle(gpu) : NOT_SUPPORTED;
+  return generation()->has_rows ? result(gpu) : NOT_SUPPORTED;
 }
 
 int nvmlDeviceGetRemappedRows(const int *gpu, unsigned *correctable,
@@ -154,14 +154,14 @@ int nvmlDeviceGetRemappedRows(const int *gpu, unsigned *correctable,
   *failed = is("failed", gpu);
   if (is("mig", gpu) || !generation()->has_rows)
     return NOT_SUPPORTED;
-  return is("forbidden", gpu) ? NO_PERMISSION : lost_handle(gpu);
+  return is("forbidden", gpu) ? NO_PERMISSION : result(gpu);
 }
 
 int nvmlDeviceGetRowRemapperHistogram(const int *gpu, histogram *out) {
   unsigned exhausted = is("exhausted", gpu) ? 2 : 0;
   *out = (histogram){.max = 640 - exhausted, .none = exhausted};
   return is("mig", gpu) || !generation()->has_rows ? NOT_SUPPORTED
-                                                   : lost_handle(gpu);
+                                                   : result(gpu);
 }
 
 int nvmlDeviceGetCurrentClocksEventReasons(const int *gpu,
@@ -170,7 +170,7 @@ int nvmlDeviceGetCurrentClocksEventReasons(const int *gpu,
   *out = is("power_brake", gpu) ? HARDWARE | POWER_BRAKE
          : is("thermal", gpu)   ? THERMAL
                                 : IDLE;
-  return lost_handle(gpu);
+  return result(gpu);
 }
 
 int nvmlDeviceGetClockInfo(const int *gpu, int kind, unsigned *out) {
@@ -207,12 +207,12 @@ int nvmlDeviceGetPowerManagementDefaultLimit(const int *gpu, unsigned *out) {
 
 int nvmlDeviceGetTemperatureV(const int *gpu, temperature *out) {
   out->celsius = is("hot", gpu) ? 89 : 34;
-  return lost_handle(gpu);
+  return result(gpu);
 }
 
 int nvmlDeviceGetMarginTemperature(const int *gpu, margin *out) {
   out->celsius = is("hot", gpu) ? 0 : 53;
-  return generation()->has_margin ? lost_handle(gpu) : NOT_SUPPORTED;
+  return generation()->has_margin ? result(gpu) : NOT_SUPPORTED;
 }
 
 int nvmlDeviceGetTemperatureThreshold(const int *gpu, int which,
@@ -230,12 +230,12 @@ int nvmlDeviceGetComputeRunningProcesses_v3(const int *gpu, unsigned *count,
     return INSUFFICIENT_SIZE;
   if (*count)
     *out = (process_info){.pid = 4711, .used_bytes = 1ULL << 30};
-  return lost_handle(gpu);
+  return result(gpu);
 }
 
 int nvmlDeviceGetGraphicsRunningProcesses_v3(const int *gpu, unsigned *count,
                                              process_info *out) {
   (void)out;
   *count = 0;
-  return lost_handle(gpu);
+  return result(gpu);
 }

@@ -1,11 +1,13 @@
 """Judge the GPU checks in a pass of the real engine: sysfs from a planted tree, NVML asked live.
 
-A program of its own because the loader reads LD_LIBRARY_PATH only when a process starts.
-Usage: judge.py ROOT DEADLINE_S '{"gpu.count": {"claimed": 8}, …}'; prints the verdicts as JSON, and those of the
-recording that the pass left in ROOT/recording.
+A program of its own because the loader reads LD_LIBRARY_PATH only when a process starts. For each line of its input,
+`[SCENARIO, ROOT, DEADLINE_S, {"gpu.count": {"claimed": 8}, …}]`, a child of its own judges ROOT with FAKE_NVML=SCENARIO
+and prints the verdicts as one line of JSON, and those of the recording that the pass left in ROOT/recording.
 """
 
+import importlib
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -29,10 +31,24 @@ class PlantedFiles(Replay):
         return function(*args)
 
 
-def main(root: str, deadline_s: str, wanted: str) -> None:
-    parameters = json.loads(wanted)
+def main() -> None:
+    registry()
+    importlib.import_module("pynvml")  # once, for all children
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            scenario, *request = json.loads(line)
+            os.environ["FAKE_NVML"] = scenario
+            judge(*request)
+            sys.stdout.flush()
+            os._exit(0)
+        if os.waitpid(pid, 0)[1]:
+            print("null", flush=True)
+
+
+def judge(root: str, deadline_s: float, parameters: dict[str, dict[str, object]]) -> None:
     checks = {check_id: CheckSettings(parameters=values) for check_id, values in parameters.items()}
-    settings = Settings(deadline_s=float(deadline_s), checks=checks)
+    settings = Settings(deadline_s=deadline_s, checks=checks)
     recorder, recording = Recorder(PlantedFiles(root)), Path(root, "recording")
     live = verdicts(Host(recorder), settings)
     shutil.rmtree(recording, ignore_errors=True)
@@ -47,4 +63,4 @@ def verdicts(host: Host, settings: Settings) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

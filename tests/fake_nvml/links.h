@@ -90,7 +90,7 @@ static int field(const int *gpu, field_value *out) {
     return SUCCESS;
   case LINK_COUNT:
     out->value.ui = (unsigned)generation()->links;
-    return is("no_count", gpu) ? 999 : SUCCESS;
+    return is("no_count", gpu) ? UNKNOWN : SUCCESS;
   case RECOVERY_ACTION:
     out->value.ui =
         is("recovery_gpu", gpu) ? (unsigned)option("recovery", 0) : 0;
@@ -103,8 +103,9 @@ static int field(const int *gpu, field_value *out) {
 }
 
 int nvmlDeviceGetFieldValues(const int *gpu, int count, field_value *out) {
+  const int error = result(gpu);
   for (int i = 0; i < count; i++)
-    out[i].error = lost_handle(gpu) ? GPU_IS_LOST : field(gpu, &out[i]);
+    out[i].error = error ? error : field(gpu, &out[i]);
   return SUCCESS;
 }
 
@@ -118,7 +119,7 @@ int nvmlDeviceGetNvLinkRemotePciInfo_v2(const int *gpu, unsigned link,
   memset(out, 0, sizeof *out);
   snprintf(out->bus_id, sizeof out->bus_id, "00000000:%02X:00.0",
            0x05 + link % 4);
-  return is_up(gpu, link) ? lost_handle(gpu) : NOT_SUPPORTED;
+  return is_up(gpu, link) ? result(gpu) : NOT_SUPPORTED;
 }
 
 int nvmlDeviceGetGpuFabricInfoV(const int *gpu, fabric_info *out) {
@@ -147,7 +148,7 @@ int nvmlDeviceGetGpuFabricInfoV(const int *gpu, fabric_info *out) {
                                : ALL_WELL;
   if (version >> 24 == 3)
     out->health_summary = 1;
-  return lost_handle(gpu);
+  return result(gpu);
 }
 
 int nvmlDeviceGetP2PStatus(const int *a, const int *b, int index,

@@ -13,7 +13,7 @@
  * permission), retired, retired_pending; power_brake, thermal, slow_clocks,
  * low_power, hot, hot_memory, process; link_down, link_slow, not_joined (-1:
  * all), degraded, misrouted, few_nvlinks, other_clique, apart (no peer access),
- * no_count (of links: an error); recovery_gpu=INDEX recovery=ACTION.
+ * no_count (of links: an error), failing (in what fails=FUNCTION says); recovery_gpu=INDEX recovery=ACTION.
  * old_fabric=1: a driver that knows version 2 of fabric info. Events: xid=CODE
  * (what an event set tells of GPU xid_gpu=INDEX, xids=COUNT times; then nothing
  * more, or after=CODE: that error, -1: a crash), deaf=1 (no GPU supports
@@ -93,7 +93,7 @@ int nvmlDeviceRegisterEvents(int *gpu, unsigned long long types, int *set) {
   if (option("deaf", 0))
     return NOT_SUPPORTED;
   registered[*gpu] = gpu;
-  return lost_handle(gpu);
+  return result(gpu);
 }
 
 int nvmlEventSetWait_v2(int *set, event_data *out, unsigned timeout_ms) {

@@ -29,14 +29,13 @@ _TOP = ("mode", "budget_s", "deadline_s")
 
 def compile_plan(files: Iterable[str], specs: Specs, node_name: str) -> Plan:
     """Return the plan of one node. Raises PolicyErrors with all that is wrong in all files."""
-    from nodeproof.policy.model import policy_model
     from nodeproof.policy.problems import validated
 
-    model, layers, errors = policy_model(specs), list[Any](), list[PolicyError]()
+    layers, errors = list[Any](), list[PolicyError]()
     for file in files:
         try:
             source = load(file)
-            layers += _layers(source, validated(model, source, specs), specs, node_name)
+            layers += _layers(source, validated(source, specs), specs, node_name)
         except PolicyErrors as error:
             errors += error.errors
         except PolicyError as error:

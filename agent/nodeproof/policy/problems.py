@@ -1,5 +1,6 @@
 """What is wrong with a policy, in one line each: file, line, key, and what was expected."""
 
+import contextlib
 import difflib
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from pydantic_core import ErrorDetails
 from nodeproof.check import CheckSpec
 from nodeproof.errors import PolicyError, PolicyErrors
 from nodeproof.policy.load import Source
-from nodeproof.policy.model import Specs, check_model
+from nodeproof.policy.model import Specs, check_model, policy_model
 from nodeproof.policy.settings import Path
 from nodeproof.policy.spell import spelt, spelt_key
 from nodeproof.verdict import harmless, named
@@ -20,15 +21,36 @@ from nodeproof.verdict import harmless, named
 _FOUND_CHARS = 60
 
 
-def validated(model: type[BaseModel], source: Source, specs: Specs) -> dict[str, Any]:
+def validated(source: Source, specs: Specs) -> dict[str, Any]:
     """Return what a file sets, as plain values. Raises PolicyErrors with all that is wrong in it."""
+    with contextlib.suppress(ValidationError):  # the model of all checks knows best what was meant
+        return _values(policy_model(specs, _checks_named(source.data)), source.data)
+    model = policy_model(specs)
     try:
-        return model.model_validate(source.data).model_dump(by_alias=True, exclude_unset=True)
+        return _values(model, source.data)
     except ValidationError as error:
         # a value that fits none of several types is several errors for pydantic and one for us
         problems = {_path_in(source.data, e["loc"]): e for e in reversed(error.errors(include_url=False))}
         in_order = sorted(problems.items(), key=lambda item: _line(source, item[0]))
         raise PolicyErrors([_problem(model, source, specs, path, e) for path, e in in_order]) from error
+
+
+def _values(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
+    return model.model_validate(data).model_dump(by_alias=True, exclude_unset=True)
+
+
+def _checks_named(data: Any) -> set[str]:
+    """Return the ids under `check`, on top and in classes, of a file that may be of any form."""
+    classes = data.get("class")
+    tables = [t.get("check") for t in (data, *(classes if isinstance(classes, list) else ())) if isinstance(t, dict)]
+    return {
+        f"{subject}.{condition}"
+        for table in tables
+        if isinstance(table, dict)
+        for subject, conditions in table.items()
+        if isinstance(conditions, dict)
+        for condition in conditions
+    }
 
 
 def _line(source: Source, path: Path) -> int:
@@ -41,7 +63,7 @@ def checked_values(spec: CheckSpec, values: Mapping[str, object]) -> dict[str, A
     model = check_model(spec)
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     try:
-        return model.model_validate(plain).model_dump(by_alias=True, exclude_unset=True)
+        return _values(model, plain)
     except ValidationError as error:
         name = str(error.errors(include_url=False)[0]["loc"][0])
         field = _fields(model).get(name)

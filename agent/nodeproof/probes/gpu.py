@@ -26,6 +26,7 @@ SILENT = "SILENT"
 
 @fact(
     f"{PCI_DEVICES}/*/{{vendor,class,physfn,config,numa_node}}",
+    f"{PCI_DEVICES}/*/driver (link)",
     "/proc/PID/comm of processes on a GPU",
     "NVML: nvmlInit, nvmlSystemGet*, nvmlDeviceGet* (libnvidia-ml.so.1)",
     isolated=True,
@@ -141,16 +142,29 @@ _COUNTED = (
 
 
 def pci_addresses(host: Host) -> tuple[str, ...]:
-    """Return NVIDIA display controllers, without virtual functions: a hypervisor's NVML does not list those.
+    """Return NVIDIA display controllers that are NVIDIA's driver's, or nobody's.
 
-    Raises FactError `absent` if there is none.
+    Left out are those that another driver has, for they are meant for something else: vfio-pci passes them to a virtual
+    machine. So are virtual functions, which a hypervisor's NVML does not list. Raises FactError `absent` if there is
+    none.
     """
     vendors = (p for p in host.glob(f"{PCI_DEVICES}/*/vendor") if host.text(p) == NVIDIA)
     devices = [p.removesuffix("/vendor") for p in vendors]
     found = [d for d in devices if host.text(f"{d}/class").startswith(DISPLAY) and not host.glob(f"{d}/physfn")]
+    found = [d for d in found if _driver(host, d) in ("", "nvidia")]
     if not found:
         raise FactError(PCI_DEVICES, "absent", "no NVIDIA GPU on the PCI bus")
     return tuple(d.rpartition("/")[2] for d in found)
+
+
+def _driver(host: Host, device: str) -> str:
+    """Return the driver that has a device, nothing if none has, or if an earlier recording does not say."""
+    try:
+        return host.link(f"{device}/driver").rpartition("/")[2]
+    except FactError as error:
+        if error.kind in ("absent", "not_recorded"):
+            return ""
+        raise
 
 
 def _is_silent(host: Host, address: str) -> bool:

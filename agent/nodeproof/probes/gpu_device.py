@@ -129,10 +129,10 @@ class Gpu(NamedTuple):
 
     def unread(self, *fields: str) -> list[FactError]:
         """Return why those of `fields` could not be had which this GPU should have."""
+        found = {field: self.errors[field] for field in fields if field in self.errors}
         return [
             FactError(f"nvml_device {self.nvml_index}", _KINDS.get(name, "failed"), f"{field}: {name}")
-            for field, name in self.errors.items()
-            if field in fields
+            for field, name in found.items()
         ]
 
 
