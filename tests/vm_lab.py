@@ -12,6 +12,18 @@ LABS = Path(__file__).parent / "labs"
 #: The Python of the guest, Debian 12.
 _PYTHON = "3.11"
 
+#: Makes rxe0 and rxe1, Soft-RoCE devices on eth0 and eth1, and waits until both are active.
+SOFT_ROCE = """
+modprobe rdma_rxe
+for i in 0 1; do
+    ip link set eth$i up; ip address add 10.0.$i.1/24 dev eth$i
+    rdma link add rxe$i type rxe netdev eth$i
+done
+are_active() { [ "$(cat /sys/class/infiniband/rxe*/ports/1/state | grep -c ACTIVE)" = 2 ]; }
+for _ in $(seq 100); do are_active && break; sleep 0.2; done
+sleep 2 # addresses of the link are tried before they are used
+"""
+
 #: Makes `nodeproof` known to the guest.
 _PREPARE = """
 echo /ro > /usr/local/lib/python3.11/dist-packages/nodeproof.pth

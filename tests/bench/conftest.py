@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+
+from two_hosts import Hosts
 
 NATIVE = Path(__file__).parents[2] / "native"
 
@@ -91,3 +94,17 @@ def measure(bench: Bench) -> Measure:
 def first_cpu() -> str:
     """Return a CPU that this process may use."""
     return str(min(os.sched_getaffinity(0)))
+
+
+@pytest.fixture
+def hosts(build: Path) -> Iterator[Hosts]:
+    """Start ends that do not outlive the test."""
+    with ExitStack() as stack:
+        yield Hosts(build / "nodeproof-bench", stack)
+
+
+@pytest.fixture
+def hosts_in_a_hurry(build: Path) -> Iterator[Hosts]:
+    """Start ends that give up soon when told to hurry."""
+    with ExitStack() as stack:
+        yield Hosts(build / "nodeproof-bench-hooks", stack)

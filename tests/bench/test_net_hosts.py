@@ -1,87 +1,23 @@
 """The benchmarks of TCP, on one host and between two: here both ends run on this one, over real sockets."""
 
 import json
-import os
-import re
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
+
+from two_hosts import CPUS, ONE, OTHER, Hosts, ended, port, result
 
 Bench = Callable[..., "subprocess.CompletedProcess[str]"]
 Measure = Callable[..., dict[str, Any]]
-Child = subprocess.Popen[str]
-
-SCHEMA = json.loads((Path(__file__).parents[2] / "native/schema/result.schema.json").read_text())
-CPUS = sorted(os.sched_getaffinity(0))
-ONE, OTHER = str(CPUS[0]), str(CPUS[-1])
 
 needs_two_cpus = pytest.mark.skipif(len(CPUS) < 2, reason="needs two CPUs")
-
-
-class Hosts:
-    """Starts ends of a measurement, and ends those that are left."""
-
-    def __init__(self, program: Path, stack: ExitStack) -> None:
-        self._program = program
-        self._stack = stack
-
-    def start(self, *args: str, prefix: Sequence[str] = ()) -> Child:
-        argv = [*prefix, str(self._program), *args]
-        child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self._stack.callback(child.communicate, timeout=10)
-        self._stack.callback(child.kill)
-        return child
-
-    def listen(self, name: str, *args: str, at: str = "127.0.0.1:0", prefix: Sequence[str] = ()) -> tuple[Child, str]:
-        """Start a server; return it and the address at which it waits."""
-        child = self.start(name, "--listen", at, "--cpus", ONE, *args, prefix=prefix)
-        assert child.stderr is not None
-        line = child.stderr.readline()
-        match = re.fullmatch(r"nodeproof-bench: listening on (\S+:\d+)\n", line)
-        assert match, line + child.stderr.read()
-        return child, match[1]
-
-    def connect(self, name: str, address: str, *args: str, prefix: Sequence[str] = ()) -> Child:
-        return self.start(name, "--connect", address, "--cpus", OTHER, *args, prefix=prefix)
-
-
-@pytest.fixture
-def hosts(build: Path) -> Iterator[Hosts]:
-    """Start ends that do not outlive the test."""
-    with ExitStack() as stack:
-        yield Hosts(build / "nodeproof-bench", stack)
-
-
-@pytest.fixture
-def hosts_in_a_hurry(build: Path) -> Iterator[Hosts]:
-    """Start ends that give up soon when told to hurry."""
-    with ExitStack() as stack:
-        yield Hosts(build / "nodeproof-bench-hooks", stack)
-
-
-def ended(child: Child, within_s: float = 20) -> tuple[int, str, str]:
-    out, err = child.communicate(timeout=within_s)
-    return child.returncode, out, err
-
-
-def result(child: Child) -> dict[str, Any]:
-    status, out, err = ended(child)
-    assert status == 0, err
-    parsed: dict[str, Any] = json.loads(out)
-    jsonschema.Draft202012Validator(SCHEMA).validate(parsed)
-    return parsed
-
-
-def port(address: str) -> int:
-    return int(address.rpartition(":")[2])
 
 
 # One host
@@ -302,98 +238,6 @@ def test_it_listens_at_no_other_address(hosts: Hosts) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port(address)), timeout=5)
     socket.create_connection(("127.0.0.2", port(address)), timeout=5).close()
-
-
-def started(hosts: Hosts, name: str) -> tuple[Child, Child]:
-    """Return a server and a client that measure for long, and have begun."""
-    server, address = hosts.listen(name, "--seconds", "60")
-    client = hosts.connect(name, address, "--seconds", "60")
-    deadline_s = time.monotonic() + 10
-    while time.monotonic() < deadline_s and not is_listening_gone(port(address)):
-        time.sleep(0.01)
-    time.sleep(0.1)
-    return server, client
-
-
-def is_listening_gone(number: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", number), timeout=5).close()
-    except ConnectionError:
-        return True
-    return False
-
-
-@pytest.mark.parametrize("name", ["net.latency", "net.bandwidth"])
-@pytest.mark.parametrize("victim", ["server", "client"])
-def test_an_end_that_is_killed_ends_the_other(hosts: Hosts, name: str, victim: str) -> None:
-    server, client = started(hosts, name)
-    first, other = (server, client) if victim == "server" else (client, server)
-    first.kill()
-    begin_s = time.monotonic()
-    status, out, err = ended(other)
-
-    assert (status, out) == (1, "")
-    assert "the other host, 127.0.0.1, went away\n" in err
-    assert time.monotonic() - begin_s < 5
-
-
-@pytest.mark.parametrize("victim", ["server", "client"])
-def test_a_signal_ends_an_end_at_once(hosts: Hosts, victim: str) -> None:
-    server, client = started(hosts, "net.latency")
-    child = server if victim == "server" else client
-    child.terminate()
-    begin_s = time.monotonic()
-    status, out, err = ended(child)
-
-    assert (status, out) == (-signal.SIGTERM, "")
-    assert err.endswith("net.latency: cancelled\n")
-    assert time.monotonic() - begin_s < 5
-
-
-@pytest.mark.parametrize("option", ["--listen", "--connect"])
-def test_a_signal_ends_who_waits(hosts: Hosts, option: str) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{unused.getsockname()[1]}"
-    child = hosts.start("net.latency", option, address)
-    time.sleep(0.3)
-    child.send_signal(signal.SIGINT)
-    status, out, err = ended(child, within_s=5)
-
-    assert (status, out) == (-signal.SIGINT, "")
-    assert "cancelled" in err
-    socket.create_server(("127.0.0.1", port(address))).close()
-
-
-def test_every_wait_has_a_deadline(hosts_in_a_hurry: Hosts) -> None:
-    """One that nobody comes to, one that finds nobody, and two whose other ends stand still."""
-    hosts = hosts_in_a_hurry
-    alone, _ = hosts.listen("net.latency", *HURRY)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        lost = hosts.connect("net.latency", f"127.0.0.1:{unused.getsockname()[1]}", *HURRY)
-        others = [stopped(hosts, victim) for victim in ("server", "client")]
-        begin_s = time.monotonic()
-        assert re.search(r"nobody came to \S+ in time\n", ended(alone)[2])
-        assert "Connection refused" in ended(lost)[2]
-        for other in others:
-            status, out, err = ended(other)
-            assert (status, out) == (1, "")
-            assert "the other host, 127.0.0.1, did not answer in time\n" in err
-        assert time.monotonic() - begin_s < 8
-
-
-HURRY = ("--seconds", "1", "--hook", "hurry")
-
-
-def stopped(hosts: Hosts, victim: str) -> Child:
-    """Return an end whose other end stands still while they measure."""
-    server, address = hosts.listen("net.bandwidth", *HURRY)
-    client = hosts.connect("net.bandwidth", address, *HURRY)
-    time.sleep(0.4)
-    first, other = (server, client) if victim == "server" else (client, server)
-    first.send_signal(signal.SIGSTOP)
-    return other
 
 
 TWO_HOSTS = """

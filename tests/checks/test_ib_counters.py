@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from ib_counts import IB, Counts, counter_files
 from nodeproof.daemon.counters import observed
-from nodeproof.errors import FactError
 from nodeproof.events.ledger import CounterSeries, EventSeries, Ledger, to_json
 from nodeproof.events.rule import REPAIRED
 from nodeproof.host.clock import wall_clock_s
@@ -19,7 +19,6 @@ from nodeproof.probes.ledger import BOOT_ID, LEDGER
 from nodeproof.verdict import Status, Verdict
 from support import Machine, plant, verdict_of
 
-IB = "/sys/class/infiniband"
 NOW, HOUR = 1_800_000_000.0, 3600.0
 
 NDR = {
@@ -32,18 +31,6 @@ HDR = NDR | {"rate": "200 Gb/sec (4X HDR)"}
 ROCE = NDR | {"link_layer": "Ethernet"}
 DOWN = NDR | {"state": "1: DOWN", "phys_state": "2: Polling", "rate": "10 Gb/sec (4X SDR)"}
 OFF = DOWN | {"phys_state": "3: Disabled"}
-
-Counts = Mapping[str, Mapping[str, int | str]]
-"""By adapter what its port 1 counts: `name` in counters/, `hw/name` in hw_counters/."""
-
-
-def counter_files(counts: Counts) -> dict[str, str]:
-    files = {}
-    for adapter, found in counts.items():
-        for name, count in found.items():
-            directory = "hw_counters" if name.startswith("hw/") else "counters"
-            files[f"{IB}/{adapter}/ports/1/{directory}/{name.removeprefix('hw/')}"] = f"{count}\n"
-    return files
 
 
 class Node:
@@ -371,48 +358,3 @@ def test_a_full_counter_of_lost_links_is_unknown_and_hides_no_other_port(node: N
     verdict = node.verdict("ib.flaps", rails(2))
     assert verdict.status == Status.FAIL
     assert verdict.evidence["parts"] == ["ib:mlx5_1/1"]
-
-
-# The probe
-
-
-def test_all_counters_are_read_and_those_of_a_known_name_are_kept(machine: Machine) -> None:
-    counts: dict[str, int | str] = {"symbol_error": 1, "port_xmit_data": 1 << 40, "port_xmit_wait": 3}
-    counts |= {"hw/out_of_sequence": 2, "hw/np_cnp_sent": 8, "hw/lifespan": 10, "hw/some_new_counter": 9, "hw/a b": 1}
-    fact = IbCounters.read(machine(counter_files({"mlx5_0": counts})))
-
-    port, transport = fact.known["mlx5_0/1"]
-    assert port == {"symbol_error": 1, "port_xmit_data": 1 << 40, "port_xmit_wait": 3}
-    assert transport == {"out_of_sequence": 2, "np_cnp_sent": 8, "some_new_counter": 9}
-    assert {c.name for c in fact.counters()} == {"ib.symbol_error", "ib.port_xmit_wait", "ib.out_of_sequence"}
-
-
-def test_one_that_counts_links_in_both_places_counts_once(machine: Machine) -> None:
-    fact = IbCounters.read(machine(counter_files({"x0": {"link_downed": 1, "hw/link_downed": 7}})))
-
-    assert [(c.name, c.value, c.bits) for c in fact.counters()] == [("ib.link_downed", 1, 8)]
-
-
-@pytest.mark.parametrize("text", ["many", "-1", str(1 << 64)])
-def test_a_garbled_counter_is_unread_and_the_others_are_not(machine: Machine, text: str) -> None:
-    fact = IbCounters.read(machine(counter_files({"mlx5_0": {"symbol_error": text, "link_downed": 3}})))
-
-    assert fact.known["mlx5_0/1"].port == {"link_downed": 3}
-    assert fact.unread["mlx5_0/1"].kind == "malformed"
-
-
-def test_virtual_functions_are_not_read(machine: Machine) -> None:
-    files = counter_files({"mlx5_1": {"symbol_error": 3}})
-    host = machine(files, directories=(f"{IB}/mlx5_1/device/physfn",))
-
-    with pytest.raises(FactError, match="absent"):
-        IbCounters.read(host)
-
-
-def test_a_large_node_stays_far_below_what_a_ledger_holds(machine: Machine) -> None:
-    from nodeproof.daemon.memory import MOST_SERIES
-    from nodeproof.probes.ib_counters import _PORT_BITS, _TRANSPORT
-
-    counts: dict[str, Any] = dict.fromkeys(_PORT_BITS, 0) | {f"hw/{name}": 0 for name in _TRANSPORT}
-    fact = IbCounters.read(machine(counter_files({f"mlx5_{i}": counts for i in range(32)})))
-    assert 900 < len(list(fact.counters())) < MOST_SERIES / 4

@@ -9,21 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from vm_lab import boot
+from vm_lab import SOFT_ROCE, boot
 
 pytestmark = pytest.mark.vm
 
 MACHINE = ("--cpus", "2", "--numa", "1", "--nic", "2")
 
 SCRIPT = """
-set -e
-modprobe rdma_rxe
-for i in 0 1; do
-    ip link set eth$i up; ip address add 10.0.$i.1/24 dev eth$i
-    rdma link add rxe$i type rxe netdev eth$i
-done
-ready() { [ "$(cat /sys/class/infiniband/rxe*/ports/1/state | grep -c ACTIVE)" = 2 ]; }
-for _ in $(seq 100); do ready && break; sleep 0.2; done
 mkdir -m 0755 /host/policy.d
 nodeproof policy learn --name rdma > /host/policy.d/50-rdma.toml
 judge() { nodeproof check --tag infiniband --policy /host/policy.d "${@:2}" --json > /host/$1.json || true; }
@@ -32,7 +24,7 @@ judge firmware -p 'ib.firmware.allowed={rxe0="28.*"}'
 ip link set eth1 down
 judge down
 ip link set eth1 up
-for _ in $(seq 100); do ready && break; sleep 0.2; done
+for _ in $(seq 100); do are_active && break; sleep 0.2; done
 mv /dev/infiniband/uverbs0 /dev/infiniband/away
 judge file
 mv /dev/infiniband/away /dev/infiniband/uverbs0
@@ -43,7 +35,7 @@ judge repaired
 @pytest.fixture(scope="module")
 def share(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     share = tmp_path_factory.mktemp("share")
-    boot(site, share, MACHINE, SCRIPT)
+    boot(site, share, MACHINE, f"set -e\n{SOFT_ROCE}{SCRIPT}")
     return share
 
 

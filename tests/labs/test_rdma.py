@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from vm_lab import boot
+from vm_lab import SOFT_ROCE, boot
 
 pytestmark = pytest.mark.vm
 
@@ -20,18 +20,12 @@ MACHINE = ("--cpus", "2", "--numa", "1", "--nic", "2")
 
 TESTS = Path(__file__).parents[1]
 
-BEFORE = """
+NO_DEVICE = """
 bench=/ro/bin/nodeproof-bench
 $bench rdma.latency 2> /host/no-device; echo $? >> /host/no-device
-modprobe rdma_rxe
-for i in 0 1; do
-    ip link set eth$i up; ip address add 10.0.$i.1/24 dev eth$i
-    rdma link add rxe$i type rxe netdev eth$i
-done
-for _ in $(seq 100); do
-    [ "$(cat /sys/class/infiniband/rxe*/ports/1/state | grep -c ACTIVE)" = 2 ] && break; sleep 0.2
-done
-sleep 2 # addresses of the link are tried before they are used
+"""
+
+BEFORE = """
 $bench rdma.latency --device rxe0 --gid-index 200 2> /host/no-gid; echo $? >> /host/no-gid
 queue_pairs() { rdma resource show qp | grep -v 'type GSI' | wc -l; }
 queue_pairs > /host/queue-pairs
@@ -85,7 +79,7 @@ queue_pairs >> /host/queue-pairs
 def share(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run everything on one machine: all that it leaves ends up in the shared folder."""
     share = tmp_path_factory.mktemp("share")
-    boot(site, share, MACHINE, BEFORE + MEASURED + DEATHS, timeout_s=400)
+    boot(site, share, MACHINE, NO_DEVICE + SOFT_ROCE + BEFORE + MEASURED + DEATHS, timeout_s=400)
     return share
 
 

@@ -23,17 +23,9 @@ import vm_lab
 KERNEL = "console=ttyS0 panic=-1 quiet net.ifnames=0 mitigations=off tsc=reliable clocksource=tsc"
 MACHINE = ("--cpus", "2", "--numa", "1", "--nic", "2", "--qemu", "-append", "--qemu", KERNEL)
 
-SCRIPT = """
+SCRIPT = f"""
 set -e
-modprobe rdma_rxe
-for i in 0 1; do
-    ip link set eth$i up; ip address add 10.0.$i.1/24 dev eth$i
-    rdma link add rxe$i type rxe netdev eth$i
-done
-for _ in $(seq 100); do
-    [ "$(cat /sys/class/infiniband/rxe*/ports/1/state | grep -c ACTIVE)" = 2 ] && break; sleep 0.2
-done
-sleep 2 # addresses of the link are tried before they are used
+{vm_lab.SOFT_ROCE}
 python3 /host/rdma_pairs.py /ro/bin/nodeproof-bench PAIRS LINKS > /host/pairs
 """
 

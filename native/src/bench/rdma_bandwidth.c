@@ -12,6 +12,7 @@
 
 #include "rdma.h"
 #include "rdma_results.h"
+#include "rdma_rounds.h"
 
 static const double WINDOW_S = 0.01;
 
@@ -149,22 +150,17 @@ static int go_to(struct bandwidth *bandwidth, size_t index)
 static int write_all(struct bandwidth *bandwidth)
 {
     const struct bench_request *request = bandwidth->links.request;
-    uint64_t begin = 0, round_began = np_clock_now(&request->clock);
-    double now_s = 0, round_s = 0;
+    struct rdma_rounds rounds = rdma_rounds_begin(&request->clock);
     int rc = 0;
-    for (size_t round = 0; rc == 0 && (round < 2 || now_s + round_s / 2 < request->seconds); round++) {
+    while (rc == 0 && (rounds.count < 2 || rounds.seconds + rounds.last_s / 2 < request->seconds)) {
         for (size_t i = 0; i < bandwidth->links.count && rc == 0; i++) {
             rc = go_to(bandwidth, i);
             if (rc == 0)
-                rc = measure_block(bandwidth, i, round > 0);
+                rc = measure_block(bandwidth, i, rounds.count > 0);
         }
-        const uint64_t now = np_clock_now(&request->clock);
-        round_s = np_clock_seconds(&request->clock, round_began, now);
-        begin = round == 0 ? now : begin;
-        now_s = np_clock_seconds(&request->clock, begin, now);
-        round_began = now;
+        rdma_rounds_end_one(&rounds);
     }
-    bandwidth->sides.seconds = now_s;
+    bandwidth->sides.seconds = rounds.seconds;
     return rc;
 }
 

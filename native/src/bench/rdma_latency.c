@@ -12,6 +12,7 @@
 
 #include "rdma.h"
 #include "rdma_results.h"
+#include "rdma_rounds.h"
 #include "rdma_speaker.h"
 
 static const double BLOCK_S = 0.005, FASTEST_S = 1e-6;
@@ -99,21 +100,16 @@ static int call(struct side *side)
     struct latency *latency = side->latency;
     const struct bench_request *request = side->wait.request;
     const size_t points = latency->links.count * RDMA_OPERATIONS;
-    uint64_t begin = 0, round_began = np_clock_now(&request->clock);
-    double round_s = 0, now_s = 0;
+    struct rdma_rounds rounds = rdma_rounds_begin(&request->clock);
     bool is_final = false;
     int rc = 0;
-    for (size_t round = 0; !is_final && rc == 0; round++) {
-        is_final = round > 0 && now_s + round_s >= request->seconds;
+    while (!is_final && rc == 0) {
+        is_final = rounds.count > 0 && rounds.seconds + rounds.last_s >= request->seconds;
         for (size_t point = 0; point < points && rc == 0; point++)
-            rc = call_block(side, point, round > 0, is_final && point + 1 == points);
-        const uint64_t now = np_clock_now(&request->clock);
-        round_s = np_clock_seconds(&request->clock, round_began, now);
-        begin = round == 0 ? now : begin;
-        now_s = np_clock_seconds(&request->clock, begin, now);
-        round_began = now;
+            rc = call_block(side, point, rounds.count > 0, is_final && point + 1 == points);
+        rdma_rounds_end_one(&rounds);
     }
-    latency->sides.seconds = now_s;
+    latency->sides.seconds = rounds.seconds;
     return rc;
 }
 
