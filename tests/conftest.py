@@ -1,13 +1,12 @@
 """Fixtures that all tests share."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gpu_judging import built
 from nodeproof.host import Host
 from support import plant
 
@@ -31,11 +30,5 @@ def machine(tmp_path: Path) -> Callable[..., Host]:
 @pytest.fixture(scope="session")
 def fake_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build a libnvidia-ml.so.1 that does what a test tells it, and return its directory."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler to build the fake libnvidia-ml.so.1")
-    directory = tmp_path_factory.mktemp("fake_nvml")
-    library = directory / "libnvidia-ml.so.1"
-    flags = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run([compiler, *flags, "-o", str(library), str(Path(__file__).parent / "fake_nvml/nvml.c")], check=True)
-    return directory
+    source = Path(__file__).parent / "fake_nvml" / "nvml.c"
+    return built(source, tmp_path_factory.mktemp("fake_nvml") / "libnvidia-ml.so.1")

@@ -1,4 +1,4 @@
-"""A node with NVIDIA GPUs for tests: what sysfs and procfs show beside the fake NVML (`fake_nvml`)."""
+"""A node with GPUs for tests: what sysfs and procfs show beside the fakes of NVML and AMD SMI."""
 
 PCI = "/sys/bus/pci/devices"
 RDMA = "/sys/class/infiniband"
@@ -78,3 +78,36 @@ def policy(generation: str, gpus: int = 8) -> dict[str, dict[str, object]]:
         "gpu.topology": {"expected": places},
         "gpu.peer_access": {"min_pair_count": gpus * (gpus - 1) // 2},
     }
+
+
+def amd_files(gpus: int = 8) -> dict[str, str | bytes]:
+    """Return what sysfs shows of a node with MI300X, half of them at each NUMA node."""
+    files: dict[str, str | bytes] = {
+        f"{PCI}/0000:00:00.0/vendor": "0x1022\n",
+        f"{PCI}/0000:00:00.0/class": "0x060000\n",
+    }
+    for i in range(gpus):
+        device = f"{PCI}/{address(i)}"
+        files |= {f"{device}/vendor": "0x1002\n", f"{device}/class": "0x120000\n", f"{device}/config": b"\x02\x10" * 32}
+        files |= {f"{device}/numa_node": f"{i * 2 // gpus}\n", f"{device}/vbios_version": "113-M3000100-103\n"}
+        files |= {f"{device}/hwmon/hwmon{i}/power1_input": "142000000\n"}
+    return files
+
+
+def amd_links(gpus: int = 8) -> dict[str, str]:
+    return {f"{PCI}/{address(i)}/driver": "../../../bus/pci/drivers/amdgpu" for i in range(gpus)} | {
+        f"{PCI}/{address(i)}": f"../../../devices/pci0000:{0x10 + i:02x}/{address(i)}" for i in range(gpus)
+    }
+
+
+def amd_policy(claimed: int | None = 8) -> dict[str, dict[str, object]]:
+    """Return what a class of nodes with MI300X claims, for all checks: those of what AMD does not have are skipped."""
+    checks = policy("H100") | {
+        "gpu.driver": {"allowed": ["6.12.*"]},
+        "gpu.vbios": {"allowed": ["113-M3000100-103"]},
+        "gpu.inforom": {},
+        "gpu.nvlink": {"min_active_count": 7},
+        "gpu.clocks": {},
+        "gpu.topology": {"expected": {address(i): f"node {i * 2 // 8}" for i in range(8)}},
+    }
+    return checks | {"gpu.count": {} if claimed is None else {"claimed": claimed}}

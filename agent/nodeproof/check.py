@@ -26,9 +26,9 @@ ENTRY_POINTS = "nodeproof.checks"
 #: Imported first, so that no plug-in takes the id of one of their checks; without them there is no verdict.
 BUILT_IN = ("nodeproof_checks", "nodeproof_bench.checks")
 
-#: Tags that profiles select by; `bench` marks checks of saved measurements, never in the default set, and
-#: `infiniband` all there is of RDMA adapters and their links.
-TAGS = frozenset({"prolog", "healthcheck", "boot", "bench", "infiniband"})
+#: Tags that profiles select by; `bench` marks checks of saved measurements, never in the default set, `infiniband`
+#: all there is of RDMA adapters and their links, and `gpu` what there is of GPUs, events of their driver among it.
+TAGS = frozenset({"prolog", "healthcheck", "boot", "bench", "infiniband", "gpu"})
 
 #: What a check does to a job beside it: nothing, since it only reads; a little; or so much that either would suffer.
 Interference = Literal["passive", "light", "exclusive"]

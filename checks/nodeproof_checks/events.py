@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from nodeproof.check import check
 from nodeproof.errors import FactError
-from nodeproof.events.catalogue import BY_ID, RULES
+from nodeproof.events.catalogue import BY_ID, RULES, gpu
 from nodeproof.events.ledger import EventSeries
 from nodeproof.events.rule import REPAIRED, Rule
 from nodeproof.events.xid import RESETTABLE, SXIDS, UNFIT, UNKNOWN, WORDS, XIDS, Action, rank, sxid_action, xid_action
@@ -18,6 +18,9 @@ from nodeproof.verdict import Verdict, fail, named, ok, warn
 
 #: They cost next to nothing where the agent runs, and are skipped where it does not.
 _TAGS = "prolog healthcheck boot"
+
+#: Events that the driver of a GPU or of an NVSwitch tells.
+_OF_GPUS = frozenset(rule.id for rule in gpu.RULES)
 
 _HOUR_S = 3600.0
 
@@ -113,9 +116,13 @@ def _of_rule(rule: Rule) -> Callable[..., Verdict]:
     return judge
 
 
+def _tags(rule: Rule) -> str:
+    return f"{_TAGS} gpu" if rule.id in _OF_GPUS else _TAGS
+
+
 for _rule in RULES:
     if _rule.variants_are == "lines":
-        check(_rule.id, tags=_TAGS, remedy=_rule.remedy)(_of_rule(_rule))
+        check(_rule.id, tags=_tags(_rule), remedy=_rule.remedy)(_of_rule(_rule))
 
 
 class _Coded(NamedTuple):
@@ -140,7 +147,7 @@ def _sxid(seen: Seen, *, window_h: _Window = BY_ID["event.sxid"].window_h, actio
 
 for _rule, _judge in ((BY_ID["event.xid"], _xid), (BY_ID["event.sxid"], _sxid)):
     _judge.__doc__ = f"{_rule.title}\n\n{_rule.why} Source: {_rule.source}."
-    check(_rule.id, tags=_TAGS, remedy=_rule.remedy)(_judge)
+    check(_rule.id, tags=_tags(_rule), remedy=_rule.remedy)(_judge)
 
 
 def _judged_codes(

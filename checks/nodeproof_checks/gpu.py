@@ -1,7 +1,7 @@
-"""Judgement of NVIDIA GPUs: all there, answering, on their full link, with a driver that works.
+"""Judgement of GPUs: all there, answering, on their full link, with a driver that works.
 
 Deliberately not here: their memory (`gpu_memory`), settings, links and what they are doing (`gpu_*`).
-Source: NVIDIA NVML API reference.
+Sources: NVIDIA NVML API reference; amd_smi/amdsmi.h of ROCm.
 """
 
 from fnmatch import fnmatchcase
@@ -23,7 +23,7 @@ _WORDS = {
 
 @check(
     "gpu.count",
-    tags="prolog healthcheck boot",
+    tags="prolog healthcheck boot gpu",
     remedy="Inspect: look for power and PCIe errors of the missing slot in the BMC's log and the kernel log, power the "
     "node off and on, and reseat the GPU. One that stays away is replaced.",
     learn=lambda gpus: {"claimed": len(gpus.pci_addresses)},
@@ -46,9 +46,10 @@ def count(gpus: Gpus, *, claimed: Annotated[int, "GPUs that this node must have"
 
 @check(
     "gpu.lost",
-    tags="prolog healthcheck boot",
-    remedy="Reboot the node, by a power cycle if the GPU stays away; look for `NVRM` and Xid 79 in the kernel log and "
-    "for power and PCIe errors of that slot in the BMC's log. One that is lost again is reseated, then replaced.",
+    tags="prolog healthcheck boot gpu",
+    remedy="Reboot the node, by a power cycle if the GPU stays away; look for `NVRM` and Xid 79, or `amdgpu`, in the "
+    "kernel log and for power and PCIe errors of that slot in the BMC's log. One that is lost again is reseated, then "
+    "replaced.",
 )
 def lost(
     gpus: Gpus,
@@ -77,9 +78,9 @@ def lost(
 
 @check(
     "gpu.driver",
-    tags="prolog healthcheck boot",
+    tags="prolog healthcheck boot gpu",
     remedy="Reboot the node after a driver update, so that kernel module and library are of one version again. "
-    "If the module does not load, the kernel log says why (`NVRM`).",
+    "If the module does not load, the kernel log says why (`NVRM`, or `amdgpu`).",
     learn=lambda gpus: {"allowed": (gpus.driver_version,)} if gpus.driver_version else {},
 )
 def driver(
@@ -87,25 +88,26 @@ def driver(
     *,
     allowed: Annotated[tuple[str, ...], "driver versions that are allowed, e.g. 570.*; empty: any"] = (),
 ) -> Verdict:
-    """The NVIDIA driver works, in an allowed version.
+    """The driver of the GPUs works, in an allowed version.
 
     After an update the library and the loaded kernel module differ in version until the next reboot:
     running jobs go on, and every new CUDA job dies at once. One node with another driver than its
-    peers breaks multi-node jobs in ways that look like a fault of the network. Source: NVML API reference,
-    nvmlInit and nvmlReturn_t.
+    peers breaks multi-node jobs in ways that look like a fault of the network. Sources: NVML API reference,
+    nvmlInit and nvmlReturn_t; amd_smi/amdsmi.h, amdsmi_init.
     """
     version = gpus.driver_version
     if gpus.init_error:
         name, text = gpus.init_error
-        on_bus = f"{len(gpus.pci_addresses)} NVIDIA GPUs on the PCI bus"
-        return fail(f"NVML cannot be initialised: {name} ({text}), {on_bus}", error=name, gpus=list(gpus.pci_addresses))
+        on_bus = f"{len(gpus.pci_addresses)} {gpus.vendor.name} GPUs on the PCI bus"
+        words = f"{gpus.vendor.library} cannot be initialised: {name} ({text}), {on_bus}"
+        return fail(words, error=name, gpus=list(gpus.pci_addresses))
     if version and allowed and not any(fnmatchcase(version, pattern) for pattern in allowed):
         return fail(f"driver {version}, expected {named(allowed)}", version=version)
     if gpus.unread:
         raise gpus.unread[0]
     if allowed and not version:
-        raise FactError("nvml_devices", "failed", "no driver version")
-    return ok(f"driver {version} with {gpus.device_count} GPUs", version=version)
+        raise FactError(gpus.vendor.devices.__name__, "failed", "no driver version")
+    return ok(f"driver {version or 'of the kernel'} with {gpus.device_count} GPUs", version=version)
 
 
 def _full_width(gpus: Gpus) -> dict[str, int]:
@@ -116,6 +118,7 @@ def _full_width(gpus: Gpus) -> dict[str, int]:
 
 @check(
     "gpu.pcie_width",
+    tags="healthcheck boot gpu",
     remedy="Reseat the GPU or its riser and cable, then retrain the link with a power cycle. "
     "If the width stays low, swap two GPUs: a fault that does not move with the GPU is the slot's.",
     learn=_full_width,

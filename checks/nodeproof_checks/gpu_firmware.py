@@ -1,4 +1,4 @@
-"""Judgement of what is stored on NVIDIA GPUs: VBIOS and InfoROM. Source: NVIDIA NVML API reference."""
+"""Judgement of what is stored on GPUs: VBIOS and InfoROM. Source: NVIDIA NVML API reference."""
 
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -33,6 +33,7 @@ def _judged(what: str, versions: dict[str, tuple[str | None, str]], allowed: tup
 
 @check(
     "gpu.vbios",
+    tags="healthcheck boot gpu",
     remedy="Inspect: have the vendor's VBIOS for this board flashed, the same on all nodes of the class.",
     learn=lambda gpus: {"allowed": tuple(sorted({g.vbios_version for g in gpus.saying("vbios_version")}))},
     beta=True,
@@ -60,6 +61,7 @@ def _images(inforoms: Inforoms) -> dict[str, tuple[str | None, str]]:
 
 @check(
     "gpu.inforom",
+    tags="healthcheck boot gpu",
     remedy="Corrupted: reboot the node; replace the GPU if that does not help. Another version than expected: inspect, "
     "and have it flashed by the vendor's tools.",
     learn=lambda inforoms: {"allowed": tuple(sorted({version for _, version in _images(inforoms).values()}))},

@@ -1,4 +1,4 @@
-"""Judgement of what connects the NVIDIA GPUs of a node: NVLink, its fabric, peer access."""
+"""Judgement of what connects the GPUs of a node: NVLink or xGMI, NVLink's fabric, peer access."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from nodeproof_checks.over_time import Limit, judged
 
 
 def _active(links: GpuLinks) -> dict[str, int]:
-    """Return how many links of each GPU with NVLink are up."""
+    """Return how many links of each GPU that has any are up."""
     return {label: sum(link.is_active is True for link in found) for label, found in links.of.items() if found}
 
 
@@ -37,7 +37,9 @@ def _learn(links: GpuLinks) -> dict[str, int]:
 
 @check(
     "gpu.nvlink",
-    remedy="Reset all GPUs of the node when no job uses them (`nvidia-smi --gpu-reset`), or reboot the node. A link "
+    tags="healthcheck boot gpu",
+    remedy="Reset all GPUs of the node when no job uses them (`nvidia-smi --gpu-reset`, or `amd-smi reset "
+    "--gpureset`), or reboot the node. A link "
     "that stays down or slow: inspect the GPU's seat and the baseboard, then replace.",
     learn=_learn,
     beta=True,
@@ -48,26 +50,27 @@ def nvlink(
     min_active_count: Annotated[int, "NVLinks that every GPU must have up; 0: as many as most have"] = 0,
     min_speed_mb_per_s: Annotated[int, "least speed of a link that is up; 0: that of most"] = 0,
 ) -> Verdict:
-    """Every GPU has all its NVLinks up, at full speed.
+    """Every GPU has all its NVLinks up, at full speed, or all its xGMI links.
 
     One link that is down takes its share of the bandwidth from every collective of the node, and on some systems the
-    GPU out of its fabric. Source: NVML API reference, NVML_FI_DEV_NVLINK_GET_STATE and _GET_SPEED.
+    GPU out of its fabric. Sources: NVML API reference, NVML_FI_DEV_NVLINK_GET_STATE and _GET_SPEED;
+    amd_smi/amdsmi.h, amdsmi_get_gpu_xgmi_link_status.
     """
     active, speeds = _active(links), _speeds(links)
     least = min_active_count or max(active.values(), default=0)
     down = {label: f"has {n} links up" for label, n in active.items() if n < least}
     if down:
-        return fail(f"expected {least} NVLinks: {listed(down)}", parts=parts(down), active_count=active)
+        return fail(f"expected {least} {links.kind}s: {listed(down)}", parts=parts(down), active_count=active)
     slow_is = min_speed_mb_per_s or min((s for s in speeds.values() if s not in odd_ones(speeds).values()), default=0)
     slow = {name: f"at {speed} MB/s" for name, speed in speeds.items() if speed < slow_is}
     if slow:
         labels = dict.fromkeys(name.partition(" ")[0] for name in slow)
-        return fail(f"expected NVLinks at {slow_is} MB/s: {listed(slow)}", parts=parts(labels))
+        return fail(f"expected {links.kind}s at {slow_is} MB/s: {listed(slow)}", parts=parts(labels))
     _raise_unread(links)
     if not active:
-        raise FactError("nvml_links", "absent", "no GPU has NVLink")
+        raise FactError("nvml_links", "absent", f"no GPU has {links.kind}s")
     return ok(
-        f"{least} NVLinks are up on each of {len(active)} GPUs", speed_mb_per_s=min(speeds.values(), default=None)
+        f"{least} {links.kind}s are up on each of {len(active)} GPUs", speed_mb_per_s=min(speeds.values(), default=None)
     )
 
 
@@ -83,6 +86,7 @@ def _raise_unread(links: GpuLinks) -> None:
 
 @check(
     "gpu.nvlink_error_rate",
+    tags="healthcheck boot gpu",
     remedy="Reset all GPUs of the node when no job uses them (`nvidia-smi --gpu-reset`), or reboot the node. Errors "
     "that come back on the same link: inspect the GPU's seat and the baseboard, then replace.",
     beta=True,
@@ -145,6 +149,7 @@ def _light(fabric: Fabric) -> list[str]:
 
 @check(
     "gpu.fabric",
+    tags="healthcheck boot gpu",
     remedy="Reset all GPUs of the node when no job uses them (`nvidia-smi --gpu-reset`), or reboot the node. If it "
     "stays: inspect NVLinks (`gpu.nvlink`), cables and switches of the fabric, then replace.",
     beta=True,
@@ -171,6 +176,7 @@ def fabric(gpus: Gpus) -> Verdict:
 
 @check(
     "gpu.fabric_manager",
+    tags="healthcheck boot gpu",
     remedy="Reboot the node, or start the service (`systemctl enable --now nvidia-fabricmanager`): it must be of the "
     "driver's very version; its log says what keeps it. GPUs that still do not join: reset them.",
     beta=True,
@@ -201,6 +207,7 @@ def _able(links: GpuLinks) -> int:
 
 @check(
     "gpu.peer_access",
+    tags="healthcheck boot gpu",
     remedy="Inspect: is Fabric Manager running, are access control services of PCIe or an IOMMU on, is peer access "
     "switched off for the driver? Reboot the node after a change.",
     learn=lambda links: {"min_pair_count": _able(links)} if links.peers else {},
@@ -212,7 +219,7 @@ def peer_access(
     """As many pairs of GPUs as should can read each other's memory.
 
     Where two cannot, libraries copy through the host's memory: it works, at a fraction of the bandwidth. Source: NVML
-    API reference, nvmlDeviceGetP2PStatus.
+    API reference, nvmlDeviceGetP2PStatus; amd_smi/amdsmi.h, amdsmi_is_P2P_accessible.
     """
     able = _able(links)
     if len(links.peers) >= min_pair_count > able:

@@ -1,4 +1,4 @@
-"""Judgement of the memory of NVIDIA GPUs: ECC, remapped rows, retired pages.
+"""Judgement of the memory of GPUs: ECC, remapped rows, retired pages.
 
 Sources: NVIDIA NVML API reference; NVIDIA GPU Memory Error Management; NVIDIA Dynamic Page Retirement.
 """
@@ -21,6 +21,7 @@ def _ecc_mode(gpus: Gpus) -> dict[str, str]:
 
 @check(
     "gpu.ecc_mode",
+    tags="healthcheck boot gpu",
     remedy="Set the mode (`nvidia-smi -e 1` or `-e 0`), then reset the GPU when no job uses it, or reboot the node.",
     learn=_ecc_mode,
     beta=True,
@@ -44,7 +45,9 @@ def ecc_mode(
 
 @check(
     "gpu.ecc_uncorrected",
-    remedy="Reset the GPU when no job uses it (`nvidia-smi --gpu-reset -i ADDRESS`), or reboot the node. Replace it "
+    tags="healthcheck boot gpu",
+    remedy="Reset the GPU when no job uses it (`nvidia-smi --gpu-reset -i ADDRESS`, or `amd-smi reset --gpureset "
+    "--gpu ADDRESS`), or reboot the node. Replace it "
     "where the threshold of SRAM errors is exceeded, or where errors come back after resets.",
     beta=True,
 )
@@ -54,8 +57,9 @@ def ecc_uncorrected(
     """No GPU has met memory errors that it could not correct since its last reset.
 
     Each of them killed a job or spoiled its data. NVML also says whether errors in SRAM passed the threshold from which
-    NVIDIA's field diagnostic fails: that GPU is to be returned. Source: NVML API reference,
-    nvmlDeviceGetMemoryErrorCounter and nvmlEccSramErrorStatus_t.
+    NVIDIA's field diagnostic fails: that GPU is to be returned. AMD's errors outside of its memory are judged as those
+    in SRAM. Sources: NVML API reference, nvmlDeviceGetMemoryErrorCounter and nvmlEccSramErrorStatus_t;
+    amd_smi/amdsmi.h, amdsmi_get_gpu_ecc_count and amdsmi_get_gpu_total_ecc_count.
     """
     fields = ("sram_uncorrected", "dram_uncorrected")
     known = gpus.saying(*fields)
@@ -74,6 +78,7 @@ def ecc_uncorrected(
 
 @check(
     "gpu.ecc_corrected_rate",
+    tags="healthcheck boot gpu",
     remedy="Inspect: watch whether rows are being remapped (`gpu.remapped_rows`) and run NVIDIA's field diagnostic. "
     "Replace a GPU whose rate stays above {max_errors_per_hour} an hour.",
     beta=True,
@@ -98,6 +103,7 @@ def ecc_corrected_rate(
 
 @check(
     "gpu.retired_pages",
+    tags="healthcheck boot gpu",
     remedy="Pending: reset the GPU when no job uses it (`nvidia-smi --gpu-reset -i ADDRESS`) or reboot the node. "
     "Above {max_pages_count} pages: replace the GPU.",
     beta=True,
@@ -107,20 +113,22 @@ def retired_pages(
     *,
     pending_is: Annotated[Literal["warn", "fail"], "what a page that waits for its retirement is"] = "warn",
     warn_pages_count: Annotated[int, "retired pages of one GPU above which to warn"] = 15,
-    max_pages_count: Annotated[int, "retired pages of one GPU; it can hold 64"] = 63,
+    max_pages_count: Annotated[int, "retired pages of one GPU, which can hold 64; AMD's say themselves how many"] = 63,
 ) -> Verdict:
     """No GPU has retired many pages of its memory, or has one that waits to be.
 
     GPUs before Ampere take a page with errors out of use at the next reset; until then a job may still get it. Those
-    since remap rows instead (`gpu.remapped_rows`). The limits are those of DCGM (dcgm_gpu_hardware_limits.h).
-    Source: NVIDIA Dynamic Page Retirement.
+    since remap rows instead (`gpu.remapped_rows`). The limits are those of DCGM (dcgm_gpu_hardware_limits.h). AMD's
+    retire pages at once, up to a threshold of their driver, beyond which the GPU is in bad status. Sources: NVIDIA
+    Dynamic Page Retirement; kernel documentation, gpu/amdgpu/module-parameters.rst (bad_page_threshold).
     """
     fields = ("retired_pages_corrected", "retired_pages_uncorrected", "retired_pages_pending")
     known = gpus.saying(*fields)
     pages = {g.label: (g.retired_pages_corrected or 0) + (g.retired_pages_uncorrected or 0) for g in known}
-    full = {label: f"has retired {n}" for label, n in pages.items() if n > max_pages_count}
+    most = {g.label: max_pages_count if g.retired_pages_most is None else g.retired_pages_most for g in known}
+    full = {label: f"has retired {n}" for label, n in pages.items() if n > most[label]}
     pending = {g.label: "waits for a reset to retire a page" for g in known if g.retired_pages_pending}
-    worn = {label: f"has retired {n}" for label, n in pages.items() if warn_pages_count < n <= max_pages_count}
+    worn = {label: f"has retired {n}" for label, n in pages.items() if warn_pages_count < n <= most[label]}
     severe, light = (full | pending, worn) if pending_is == "fail" else (full, worn | pending)
     if severe:
         return fail(f"pages of GPU memory: {listed(severe)}", parts=parts(severe))
@@ -132,6 +140,7 @@ def retired_pages(
 
 @check(
     "gpu.remapped_rows",
+    tags="healthcheck boot gpu",
     remedy="Pending: reset the GPU when no job uses it (`nvidia-smi --gpu-reset -i ADDRESS`) or reboot the node. "
     "Failed, or above {max_uncorrectable_rows} rows: run NVIDIA's field diagnostic and replace the GPU.",
 )

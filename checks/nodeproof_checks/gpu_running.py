@@ -1,4 +1,4 @@
-"""Judgement of what NVIDIA GPUs do now: what they need, what holds them down, heat, leftovers.
+"""Judgement of what GPUs do now: what they need, what holds them down, heat, leftovers.
 
 Source: NVIDIA NVML API reference.
 """
@@ -29,7 +29,7 @@ _ACTIONS = {
 
 @check(
     "gpu.recovery_action",
-    tags="prolog healthcheck boot",
+    tags="prolog healthcheck boot gpu",
     remedy="Do what the finding says, when no job uses the GPU: reset the GPU (`nvidia-smi --gpu-reset -i ADDRESS`), "
     "or reboot the node.",
     beta=True,
@@ -67,6 +67,7 @@ def _reasons(gpu: Gpu) -> list[str]:
 
 @check(
     "gpu.throttle",
+    tags="healthcheck boot gpu",
     remedy="Inspect: power brake: power supplies and their redundancy, the BMC's log. Thermal: fans, air filters, "
     "inlet temperature, coolant. Replace a GPU that alone does it among sound neighbours.",
     beta=True,
@@ -90,6 +91,7 @@ def throttle(
 
 @check(
     "gpu.throttle_share",
+    tags="healthcheck boot gpu",
     remedy="Inspect: fans, air filters, inlet temperature, coolant; compare with the other GPUs of the node.",
     beta=True,
 )
@@ -127,6 +129,7 @@ def _margins(gpu: Gpu) -> dict[str, int]:
 
 @check(
     "gpu.temperature",
+    tags="healthcheck boot gpu",
     remedy="Inspect: fans, air filters, inlet temperature, coolant; compare with the other GPUs of the node. Replace a "
     "GPU that alone is hot among sound neighbours.",
     beta=True,
@@ -160,6 +163,7 @@ def temperature(
 
 @check(
     "gpu.processes",
+    tags="healthcheck boot gpu",
     remedy="Restart the application: end what it left behind (`kill PID`), and find out why its job did not. "
     "Where it cannot be ended, reset the GPU or reboot the node.",
     beta=True,
@@ -200,6 +204,7 @@ def _is_allowed(gpu: Gpu, pid: int, allowed: tuple[str, ...]) -> bool:
 
 @check(
     "gpu.pcie_replay_rate",
+    tags="healthcheck boot gpu",
     remedy="Inspect: reseat the GPU or its riser and cable, and compare `pci.aer_rate` of the same slot. Replace the "
     "GPU if the errors move with it.",
     beta=True,

@@ -1,4 +1,4 @@
-"""Judgement of how NVIDIA GPUs are set up. Source: NVIDIA NVML API reference."""
+"""Judgement of how GPUs are set up. Source: NVIDIA NVML API reference."""
 
 from typing import Annotated, Literal
 
@@ -20,6 +20,7 @@ def _mode(gpus: Gpus, field: str) -> dict[str, str]:
 
 @check(
     "gpu.persistence",
+    tags="healthcheck boot gpu",
     remedy="Inspect: does nvidia-persistenced run (`systemctl enable --now nvidia-persistenced`)? Where it does not, "
     "`nvidia-smi -pm 1` sets the mode until the next reboot.",
     learn=lambda gpus: _mode(gpus, "is_persistence_on"),
@@ -40,6 +41,7 @@ def persistence(gpus: Gpus, *, required: Annotated[_Switch, "what persistence mo
 
 @check(
     "gpu.mig_mode",
+    tags="healthcheck boot gpu",
     remedy="Set the mode (`nvidia-smi -mig 0` or `-mig 1`) and reset the GPU when no job uses it; compare gres.conf.",
     learn=lambda gpus: _mode(gpus, "is_mig_on"),
     beta=True,
@@ -66,6 +68,7 @@ def _limit_shares(gpus: Gpus) -> dict[str, float]:
 
 @check(
     "gpu.power_limit",
+    tags="healthcheck boot gpu",
     remedy="Inspect: who set the limit (`nvidia-smi -q -d POWER`)? `nvidia-smi -pl WATTS` sets it. Where the enforced "
     "limit is below the one that was asked for, look at the power supplies and the BMC's power cap.",
     learn=lambda gpus: {"min_share": round(min(shares), 3)} if (shares := _limit_shares(gpus).values()) else {},
@@ -86,12 +89,13 @@ def power_limit(
         return fail(f"power limits below {min_share:.0%} of the default: {listed(low)}", parts=parts(low))
     gpus.raise_unjudged("power_limit_mw", "power_limit_default_mw")
     if not shares:
-        raise FactError("nvml_device", "absent", "no GPU has a default power limit")
+        raise FactError(gpus.vendor.device.__name__, "absent", "no GPU has a default power limit")
     return ok(f"{len(shares)} GPUs may draw at least {min(shares.values()):.0%} of their default power")
 
 
 @check(
     "gpu.clocks",
+    tags="healthcheck boot gpu",
     remedy="Inspect: take back limits of clocks (`nvidia-smi -rac`, `nvidia-smi -rgc`) and find out who set them. A "
     "GPU whose highest clock is below that of its model has another VBIOS or is another product.",
     learn=lambda gpus: {"min_sm_mhz": min(g.sm_mhz_max for g in found)} if (found := gpus.saying("sm_mhz_max")) else {},
@@ -123,6 +127,7 @@ def clocks(
 
 @check(
     "gpu.topology",
+    tags="healthcheck boot gpu",
     remedy="Inspect: compare slots, risers and firmware (NUMA nodes per socket, PCIe bifurcation) with another node of "
     "the class. After a change that was meant, learn the policy anew.",
     learn=lambda places: {"expected": {address: place.words for address, place in places.of.items()}},

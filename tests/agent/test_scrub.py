@@ -28,7 +28,8 @@ def recorded() -> Notes:
         SMBIOS_TABLE: system + dimm,
     }
     notes.calls = {
-        "nvml_devices": {"devices": [{"uuid": "GPU-8a1b2c3d-1111-2222-3333-444455556666", "name": "NVIDIA H200"}]}
+        "nvml_devices": {"devices": [{"uuid": "GPU-8a1b2c3d-1111-2222-3333-444455556666", "name": "NVIDIA H200"}]},
+        "nvml_device 0": {"mig_uuids": ["MIG-9b1b2c3d-1111-2222-3333-444455556666"]},
     }
     notes.errors = {f"read /x/{SERIAL}": ["denied", "EACCES"]}
     return notes
@@ -46,7 +47,19 @@ def test_nothing_that_identifies_survives() -> None:
 
     text = everything(notes)
     upper = MAC.upper().replace(":", "-")
-    for value in (SERIAL, MAC, upper, NAME, "192.168.7.12", "10.1.2.3", "filer3", "D1MMSERIAL", "ASSET99", "8a1b2c3d"):
+    for value in (
+        SERIAL,
+        MAC,
+        upper,
+        NAME,
+        "192.168.7.12",
+        "10.1.2.3",
+        "filer3",
+        "D1MMSERIAL",
+        "ASSET99",
+        "8a1b2c3d",
+        "9b1b2c3d",
+    ):
         assert value not in text
     assert bytes(range(16)) not in notes.files[SMBIOS_TABLE]
 

@@ -99,6 +99,31 @@ class OpenFiles(NamedTuple):
         return cls({p: host.link(p) for p in ("/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2")})
 
 
+@fact("a FIFO that nobody writes", isolated=True, library="one")
+class OfLibrary(NamedTuple):
+    pid: int
+    hung: list[str]
+
+    @classmethod
+    def read(cls, host: Host) -> Self:
+        hung = []
+        try:
+            host.text(FIFO)
+        except FactError as error:
+            hung.append(f"{error.source} {error.kind}")
+        return cls(os.getpid(), hung)
+
+
+@fact("a FIFO that nobody writes", isolated=True, library="one")
+class OfSameLibrary(OfLibrary):
+    pass
+
+
+@fact("a FIFO that nobody writes", isolated=True, library="another")
+class OfOtherLibrary(OfLibrary):
+    pass
+
+
 def plant_fifo(tmp_path: Path) -> str:
     global FIFO  # noqa: PLW0603
     FIFO = str(tmp_path / "fifo")
@@ -164,19 +189,37 @@ def test_a_probe_that_spins_is_stopped_and_holds_up_nobody() -> None:
     assert isinstance(readings[Healthy], Healthy)
 
 
+def test_facts_of_one_library_share_a_worker_and_what_hangs_costs_its_deadline_once(tmp_path: Path) -> None:
+    fifo = plant_fifo(tmp_path)
+
+    began = time.monotonic()
+    values = read(Host(), OfLibrary, OfOtherLibrary, OfSameLibrary, deadline_s=0.5)
+
+    assert time.monotonic() - began < 0.9
+    found = [values[f] for f in (OfLibrary, OfSameLibrary, OfOtherLibrary)]
+    assert all(isinstance(value, OfLibrary) for value in found)
+    first, same, other = (value for value in found if isinstance(value, OfLibrary))
+    assert (first.pid == same.pid, first.pid == other.pid) == (True, False)
+    assert first.hung == same.hung == [f"{fifo} timed_out"]
+
+
 def test_no_child_is_left_behind(tmp_path: Path) -> None:
     plant_fifo(tmp_path)
+    others = children()  # of fixtures of other tests
 
     read(Host(), HangingWhole, Crashing, Healthy, Spinning)
 
     until_s = time.monotonic() + 5
-    while "R" in child_states() or "S" in child_states():
+    while {"R", "S"} & {state_of(pid) for pid in children() - others}:
         assert time.monotonic() < until_s
 
 
-def child_states() -> list[str]:
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in children]
+def children() -> set[str]:
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+def state_of(pid: str) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def test_a_child_holds_none_of_the_callers_streams() -> None:

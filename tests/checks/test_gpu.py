@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from gpu_node import address, pci_files
 from nodeproof.check import registry
+from nodeproof.cli import explain
 from nodeproof.errors import FactError
 from nodeproof.host.nvml import nvml_device, nvml_devices
 from nodeproof.probes.gpu import Gpus
@@ -134,6 +136,21 @@ def test_what_is_learnt_describes_the_node_and_not_its_faults() -> None:
         "gpu.pcie_width": {"min_width": 16},
         "gpu.vbios": {"allowed": ("96",)},
     }
+
+
+def test_the_tag_has_every_check_of_gpus_and_of_what_their_driver_tells() -> None:
+    tagged = {check_id for check_id, spec in registry().items() if "gpu" in spec.tags}
+    of_gpus = {check_id for check_id, s in registry().items() if s.subject == "gpu" and "bench" not in s.tags}
+
+    assert of_gpus <= tagged
+    assert tagged - of_gpus >= {"event.xid", "event.sxid", "event.gpu_lost", "event.gpu_init"}
+
+
+@pytest.mark.parametrize(("asked", "told"), [("gpu.xid", "event.xid"), ("gpu.sxid", "event.sxid")])
+def test_what_the_driver_tells_is_explained_under_the_name_that_one_looks_for(asked: str, told: str) -> None:
+    answer = CliRunner().invoke(explain.command, [asked])
+
+    assert (answer.exit_code, answer.output.splitlines()[0]) == (0, told)
 
 
 # Read from a planted machine

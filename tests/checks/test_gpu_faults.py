@@ -1,77 +1,16 @@
 """Whole passes over nodes with eight GPUs: real pynvml, real workers, a fake libnvidia-ml.so.1 with one fault."""
 
-import json
-import os
-import subprocess  # the loader reads LD_LIBRARY_PATH only when a process starts
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gpu_judging import Found, findings
 from gpu_node import GENERATIONS, PCI, address, node_files, node_links, policy
 from nodeproof.check import registry
-from support import plant
 
-JUDGE = Path(__file__).parent.parent / "fake_nvml" / "judge.py"
-
-Found = dict[str, tuple[str, str]]
 Judge = Callable[..., Found]
-
-#: What a check says that finds nothing wrong; `skip` is what a generation does not have, or nobody has counted yet.
-FINE = ("ok", "skip")
-
-
-@contextmanager
-def judging(library: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a program that judges with the NVML of a directory."""
-    command, environment = [sys.executable, str(JUDGE)], os.environ | {"LD_LIBRARY_PATH": str(library)}
-    with subprocess.Popen(
-        command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def judging_fake(fake_library: Path) -> Iterator[subprocess.Popen[str]]:
-    with judging(fake_library) as started:
-        yield started
-
-
-@pytest.fixture
-def judged(tmp_path: Path, judging_fake: subprocess.Popen[str]) -> Judge:
-    """Judge GPU checks with the fake library in a given state: returns status and summary, live and replayed alike."""
-
-    def judge(
-        scenario: str,
-        checks: dict[str, dict[str, object]] | None = None,
-        *,
-        library: Path | None = None,
-        deadline_s: float = 10.0,
-        files: dict[str, str | bytes] | None = None,
-        links: dict[str, str] | None = None,
-    ) -> Found:
-        plant(tmp_path, node_files() if files is None else files, links=node_links() if links is None else links)
-        request = [scenario, str(tmp_path), deadline_s, policy("H100") if checks is None else checks]
-        with nullcontext(judging_fake) if library is None else judging(library) as program:
-            assert program.stdin is not None
-            assert program.stdout is not None
-            program.stdin.write(json.dumps(request) + "\n")
-            program.stdin.flush()
-            live, replayed = json.loads(program.stdout.readline())
-        # a crash takes along what its worker had noted, so that live and replay know different things then
-        has_crashed = any("crashed" in summary for _, summary in live.values())
-        for check_id, verdict in live.items():
-            assert replayed[check_id] == verdict or (has_crashed and "unknown" in (replayed[check_id][0], verdict[0]))
-        return {check_id: (status, summary) for check_id, (status, summary) in live.items()}
-
-    return judge
-
-
-def findings(found: Found) -> Found:
-    return {check_id: verdict for check_id, verdict in found.items() if verdict[0] not in FINE}
 
 
 def test_the_policy_of_these_tests_has_every_gpu_check() -> None:
@@ -199,6 +138,14 @@ def test_a_fault_is_found_by_one_check_alone(judged: Judge, fault: tuple[str, st
     assert remedy in registry()[check_id].remedy
 
 
+def test_a_slow_link_is_found_where_the_first_link_is_down(judged: Judge) -> None:
+    checks: dict[str, dict[str, object]] = {"gpu.nvlink": {"min_active_count": 17}}
+
+    found = judged("link_down=6 down_link=0 link_slow=6", checks)
+
+    assert found["gpu.nvlink"] == ("fail", "expected NVLinks at 26562 MB/s: 0000:21:00.0 link 5 at 13281 MB/s")
+
+
 def test_a_gpu_that_is_not_on_the_bus_is_found_by_its_claim_alone(judged: Judge) -> None:
     checks = policy("H100", 7) | {"gpu.count": {"claimed": 8}}
 
@@ -266,12 +213,15 @@ def test_nvml_that_hangs_costs_its_deadline_once_and_is_unknown_by_name(judged: 
     assert {status for status, _ in found.values()} == {"unknown"}
 
 
-def test_a_hanging_gpu_is_named_and_hides_no_other(judged: Judge) -> None:
+def test_a_hanging_gpu_is_named_and_hides_no_other_and_costs_its_deadline_once(judged: Judge) -> None:
+    began = time.monotonic()
     found = findings(judged("hang=3 narrow=5", deadline_s=2.0))
+
+    assert time.monotonic() - began < 4
 
     assert found["gpu.pcie_width"][0] == "fail"
     assert found["gpu.lost"] == ("unknown", "nvml_device 3: timed out")
-    assert found["gpu.nvlink"] == ("unknown", "nvml_links 3: timed out")
+    assert found["gpu.nvlink"] == found["gpu.inforom"] == ("unknown", "nvml_device 3: timed out")
 
 
 def test_nvml_that_crashes_is_unknown(judged: Judge) -> None:

@@ -15,13 +15,15 @@ enum {
   INVALID_ARGUMENT = 2,
   NOT_SUPPORTED = 3,
   NO_PERMISSION = 4,
+  NOT_FOUND = 6,
   INSUFFICIENT_SIZE = 7,
   TIMEOUT = 10,
   CORRUPTED_INFOROM = 14,
   GPU_IS_LOST = 15,
   ARGUMENT_VERSION_MISMATCH = 25,
   UNKNOWN = 999,
-  NONE = -2
+  NONE = -2,
+  MIG_DEVICES = 1000 /* numbers of MIG devices: those of GPU 0 from here on */
 };
 
 /* What differs between generations, as their data sheets and the NVML API
@@ -79,8 +81,7 @@ static int result_of(const char *function, const int *gpu) {
   if (is("lost", gpu))
     return GPU_IS_LOST;
   return fails && !strncmp(fails, function, length) &&
-                 (fails[length] == ' ' || !fails[length]) &&
-                 is("failing", gpu)
+                 (fails[length] == ' ' || !fails[length]) && is("failing", gpu)
              ? UNKNOWN
              : SUCCESS;
 }

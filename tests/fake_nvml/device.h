@@ -49,7 +49,29 @@ int nvmlDeviceGetName(const int *gpu, char *out, unsigned size) {
 }
 
 int nvmlDeviceGetUUID(const int *gpu, char *out, unsigned size) {
+  if (*gpu >= MIG_DEVICES)
+    return say(NULL, out, size, "MIG-%d-%d", *gpu / MIG_DEVICES - 1,
+               *gpu % MIG_DEVICES);
   return say(gpu, out, size, "GPU-00000000-0000-0000-0000-%012d", *gpu);
+}
+
+int nvmlDeviceGetMinorNumber(const int *gpu, unsigned *out) {
+  return set(gpu, out, (unsigned)*gpu);
+}
+
+int nvmlDeviceGetMaxMigDeviceCount(const int *gpu, unsigned *out) {
+  return set(gpu, out, 7);
+}
+
+/* Places 1 and 4 hold a device. */
+int nvmlDeviceGetMigDeviceHandleByIndex(const int *gpu, unsigned place,
+                                        int **out) {
+  static int devices[7];
+  if (place != 1 && place != 4)
+    return NOT_FOUND;
+  devices[place] = (*gpu + 1) * MIG_DEVICES + (int)place;
+  *out = &devices[place];
+  return result(gpu);
 }
 
 int nvmlDeviceGetSerial(const int *gpu, char *out, unsigned size) {

@@ -1,8 +1,9 @@
 """Judge the GPU checks in a pass of the real engine: sysfs from a planted tree, NVML asked live.
 
 A program of its own because the loader reads LD_LIBRARY_PATH only when a process starts. For each line of its input,
-`[SCENARIO, ROOT, DEADLINE_S, {"gpu.count": {"claimed": 8}, …}]`, a child of its own judges ROOT with FAKE_NVML=SCENARIO
-and prints the verdicts as one line of JSON, and those of the recording that the pass left in ROOT/recording.
+`[SCENARIO, ROOT, DEADLINE_S, {"gpu.count": {"claimed": 8}, …}, JOB_GPUS]`, a child of its own judges ROOT with
+FAKE_NVML=SCENARIO (and FAKE_AMDSMI) and prints the verdicts as one line of JSON, and those of the recording that the
+pass left in ROOT/recording.
 """
 
 import importlib
@@ -38,7 +39,7 @@ def main() -> None:
         pid = os.fork()
         if not pid:
             scenario, *request = json.loads(line)
-            os.environ["FAKE_NVML"] = scenario
+            os.environ["FAKE_NVML"] = os.environ["FAKE_AMDSMI"] = scenario
             judge(*request)
             sys.stdout.flush()
             os._exit(0)
@@ -46,19 +47,19 @@ def main() -> None:
             print("null", flush=True)
 
 
-def judge(root: str, deadline_s: float, parameters: dict[str, dict[str, object]]) -> None:
+def judge(root: str, deadline_s: float, parameters: dict[str, dict[str, object]], job_gpus: list[str]) -> None:
     checks = {check_id: CheckSettings(parameters=values) for check_id, values in parameters.items()}
     settings = Settings(deadline_s=deadline_s, checks=checks)
     recorder, recording = Recorder(PlantedFiles(root)), Path(root, "recording")
-    live = verdicts(Host(recorder), settings)
+    live = verdicts(Host(recorder), settings, job_gpus)
     shutil.rmtree(recording, ignore_errors=True)
     write(recorder.notes, recording)
-    print(json.dumps([live, verdicts(open_host(recording), settings)]))
+    print(json.dumps([live, verdicts(open_host(recording), settings, job_gpus)]))
 
 
-def verdicts(host: Host, settings: Settings) -> dict[str, list[str]]:
+def verdicts(host: Host, settings: Settings, job_gpus: list[str]) -> dict[str, list[str]]:
     specs = [spec for check_id, spec in registry().items() if check_id in settings.checks]
-    results = run(host, specs, settings).results
+    results = run(host, specs, settings, job_gpus=job_gpus).results
     return {r.spec.id: [r.verdict.status.word, r.verdict.summary] for r in results}
 
 

@@ -45,7 +45,7 @@ enum {
 };
 
 static bool is_up(const int *gpu, unsigned link) {
-  return !(is("link_down", gpu) && link == 3);
+  return !(is("link_down", gpu) && link == (unsigned)option("down_link", 3));
 }
 
 static int link_field(const int *gpu, field_value *out) {

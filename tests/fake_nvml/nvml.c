@@ -11,9 +11,10 @@
  * (which has no remapped rows), mig_pending; uncorrected, sram_threshold,
  * pending, failed, exhausted, worn (remapped rows), forbidden (they need a
  * permission), retired, retired_pending; power_brake, thermal, slow_clocks,
- * low_power, hot, hot_memory, process; link_down, link_slow, not_joined (-1:
- * all), degraded, misrouted, few_nvlinks, other_clique, apart (no peer access),
- * no_count (of links: an error), failing (in what fails=FUNCTION says); recovery_gpu=INDEX recovery=ACTION.
+ * low_power, hot, hot_memory, process; link_down (down_link=3: which),
+ * link_slow, not_joined (-1: all), degraded, misrouted, few_nvlinks,
+ * other_clique, apart (no peer access), no_count (of links: an error), failing
+ * (in what fails=FUNCTION says); recovery_gpu=INDEX recovery=ACTION.
  * old_fabric=1: a driver that knows version 2 of fabric info. Events: xid=CODE
  * (what an event set tells of GPU xid_gpu=INDEX, xids=COUNT times; then nothing
  * more, or after=CODE: that error, -1: a crash), deaf=1 (no GPU supports

@@ -10,6 +10,9 @@ from nodeproof.check import CheckSpec, Interference, Parameter, registry
 
 _WIDTH = 100
 
+#: Where to look under another id than one that is asked for: what the driver tells comes as events.
+_ELSEWHERE = {"gpu.xid": "event.xid", "gpu.sxid": "event.sxid"}
+
 
 @click.command("explain")
 @click.argument("check_id", metavar="ID")
@@ -17,6 +20,7 @@ _WIDTH = 100
 def command(check_id: str, is_json: bool) -> None:
     """Say what check ID looks at, why, and what to do when it fails."""
     specs = registry()
+    check_id = _ELSEWHERE.get(check_id, check_id)
     if check_id not in specs:
         raise click.BadParameter(f"no check {check_id!r}{_nearest(check_id, list(specs))}", param_hint="ID")
     spec = specs[check_id]

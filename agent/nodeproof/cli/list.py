@@ -8,7 +8,7 @@ from nodeproof.check import CheckSpec, registry
 
 
 @click.command("list")
-@click.option("--tag", help="Only checks with this tag (prolog, healthcheck, boot, bench).")
+@click.option("--tag", help="Only checks with this tag (prolog, healthcheck, boot, bench, infiniband, gpu).")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON document.")
 def command(tag: str | None, is_json: bool) -> None:
     """List all checks."""

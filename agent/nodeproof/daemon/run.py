@@ -27,6 +27,7 @@ from nodeproof.daemon.sources import all_sources
 from nodeproof.daemon.status import Status
 from nodeproof.errors import NodeproofError
 from nodeproof.history import History
+from nodeproof.host.nvml_session import preload
 from nodeproof.notify import Notifier
 from nodeproof.verdict import harmless
 
@@ -65,6 +66,7 @@ async def _serve(
         say(f"policy: {policy.problem}")
     history, operator = History(places.state_dir), Operator(places.state_dir)
     memory = Memory(history, *_boot())
+    preload()
     agent = Agent(policy, memory, Publisher(places.run_dir, say), registry(), places.state_dir, say)
     agent.operator = operator.reason
     sources = all_sources(agent.deliver, agent.lose, history.position(), memory.boot_id)

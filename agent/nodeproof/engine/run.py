@@ -14,12 +14,16 @@ from nodeproof.verdict import Status, Verdict, fail, named, skip, unknown
 
 
 class Result(NamedTuple):
-    """The verdict of one check in one pass, and how long the judging took."""
+    """The verdict of one check in one pass, and how long the judging took.
+
+    `is_of_others`: what it found is on GPUs of other jobs alone. Such a skip says nothing of the node.
+    """
 
     spec: CheckSpec
     settings: CheckSettings
     verdict: Verdict
     seconds: float
+    is_of_others: bool = False
 
     @property
     def remedy(self) -> str:
@@ -53,12 +57,19 @@ def own_finding(condition: str, summary: str) -> Result:
     return Result(spec, CheckSettings(on_fail="report"), unknown(summary), 0.0)
 
 
-def run(
-    host: Host, specs: Iterable[CheckSpec], settings: Settings, *, spares_jobs: bool = False, own_job: int = 0
+def run(  # noqa: PLR0913  # whom it is for, beside what it judges
+    host: Host,
+    specs: Iterable[CheckSpec],
+    settings: Settings,
+    *,
+    spares_jobs: bool = False,
+    own_job: int = 0,
+    job_gpus: Sequence[str] = (),
 ) -> Pass:
     """Read what the checks need, once each, and judge it within `settings.budget_s`.
 
     `spares_jobs`: on a node with a running job other than `own_job`, checks that would disturb it are skipped.
+    `job_gpus`: numbers or UUIDs of the only GPUs that matter; none: all of them do.
     """
     specs = tuple(specs)
     wanted = [s for s in specs if _why_not(s, settings.of(s.id)) is None]
@@ -71,6 +82,8 @@ def run(
     if failed := [r.spec.id for r in results if r.spec.id in disturbing and r.verdict.status > Status.SKIP]:
         late = _spared(host, failed, own_job, settings, until_s)  # a job that began meanwhile may be why they failed
         results = [r._replace(verdict=late.get(r.spec.id, r.verdict)) for r in results]
+    if job_gpus:
+        results = _of_job(results, readings, job_gpus)
     if settings.doubts:
         results.append(own_finding("class", f"which classes this node is in is not known: {named(settings.doubts)}"))
     results += [own_finding("plugin", f"{name} brings no checks: {why}") for name, why in broken_packages().items()]
@@ -89,6 +102,42 @@ def _spared(
     others = sorted(jobs.ids - {own_job})
     words = f"a job is running on this node: {named(others)}"
     return dict.fromkeys(disturbing, skip(words, jobs=others)) if others else {}
+
+
+def _of_job(results: Sequence[Result], readings: Mapping[type, Reading], job_gpus: Sequence[str]) -> list[Result]:
+    """Return results with a skip for each finding that is on GPUs of other jobs alone.
+
+    What was found on all GPUs is judged once more without the others: a check may name one GPU and pass over the next.
+    Findings about the whole node, such as its driver, stay.
+    """
+    from nodeproof.probes.gpu import Gpus
+    from nodeproof.probes.gpu_of_job import others, without
+
+    gpus = readings[Gpus].value if Gpus in readings else None
+    other = others(job_gpus, gpus) if isinstance(gpus, Gpus) else None
+    if other is None:
+        return [*results, *_unclear(results, gpus, job_gpus)]
+    own = {fact: reading._replace(value=without(reading.value, other)) for fact, reading in readings.items()}
+    concerned = {fact for fact, reading in own.items() if reading.value is not readings[fact].value}
+    return [_on_own(r, own) if concerned.intersection(r.spec.facts) else r for r in results]
+
+
+def _on_own(result: Result, own: Mapping[type, Reading]) -> Result:
+    """Return what a check finds on the job's own GPUs, if it found anything at all."""
+    if result.verdict.status <= Status.SKIP:
+        return result
+    verdict = judge(result.spec, result.settings, own)
+    if verdict.status > Status.SKIP:
+        return result._replace(verdict=verdict)
+    words = f"not on this job's GPUs: {result.verdict.summary}"
+    return result._replace(verdict=skip(words, **result.verdict.evidence), is_of_others=True)
+
+
+def _unclear(results: Sequence[Result], gpus: object, job_gpus: Sequence[str]) -> list[Result]:
+    """Return the finding that a job's GPUs cannot be told from others, if anything was found on a GPU."""
+    if gpus is None or not any(r.verdict.status > Status.SKIP and type(gpus) in r.spec.facts for r in results):
+        return []
+    return [own_finding("job_gpus", f"which GPUs are {named(job_gpus)} is not clear: all of them are judged")]
 
 
 def _result(

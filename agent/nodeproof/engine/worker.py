@@ -45,9 +45,7 @@ def read_facts(host: Host, facts: Sequence[type], *, deadline_s: float, until_s:
     if not host.machine.can_hang:
         return {f: _read(host, f) for f in facts}
     _reap()
-    quick = [f for f in facts if not FACTS[f].isolated]
-    groups = [[f] for f in facts if FACTS[f].isolated] + ([quick] if quick else [])
-    workers = [_Worker(host, group, deadline_s, until_s) for group in groups]
+    workers = [_Worker(host, group, deadline_s, until_s) for group in _groups(facts)]
     try:
         for worker in workers:
             worker.start()
@@ -57,6 +55,15 @@ def read_facts(host: Host, facts: Sequence[type], *, deadline_s: float, until_s:
             worker.abandon()
         host.hung = host.hung.union(*(worker.hung for worker in workers))
     return {f: r for worker in workers for f, r in worker.readings.items()}
+
+
+def _groups(facts: Sequence[type]) -> list[list[type]]:
+    """Return the facts of each worker: one for each that is isolated, or for all of a library, and one for the rest."""
+    groups = dict[object, list[type]]()
+    for fact in sorted(facts, key=lambda fact: not FACTS[fact].isolated):  # the quick ones begin last
+        spec = FACTS[fact]
+        groups.setdefault((spec.library or fact) if spec.isolated else None, []).append(fact)
+    return list(groups.values())
 
 
 def _read(host: Host, fact: Any) -> Reading:

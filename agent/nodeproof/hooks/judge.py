@@ -60,8 +60,8 @@ def judge(occasion: Occasion, policy_directory: str | None, state_dir: str | Non
         left_s = occasion.began_s + most.total_s - WAIT_S - most.slurm_s - time.monotonic()
         in_time = settings._replace(budget_s=max(0.0, min(most.pass_s, left_s)))
         chosen = _chosen(specs, occasion.kind, store)
-        outcome = run(host, chosen, in_time, spares_jobs=True, own_job=occasion.job_id)
-    action = _act(occasion, outcome, settings, most, state_dir)
+        outcome = run(host, chosen, in_time, spares_jobs=True, own_job=occasion.job_id, job_gpus=occasion.gpus)
+    action = _act(occasion, of_node(outcome), settings, most, state_dir)
     if action["result"] == "busy":
         action = while_busy(action, outcome, _remembered(store))
     fails_untold = settings.slurm.prolog_unsure == "fail"
@@ -100,6 +100,11 @@ def _remembered(store: Store) -> State:
     """Return the state, be it ours to change or not: it is replaced as a whole."""
     with store.locked():
         return store.load()
+
+
+def of_node(outcome: Pass) -> Pass:
+    """Return a pass without what it found on GPUs of other jobs alone: that has neither failed nor passed here."""
+    return outcome._replace(results=tuple(r for r in outcome.results if not r.is_of_others))
 
 
 def _act(

@@ -3,10 +3,13 @@
 import ctypes
 from typing import Any
 
-from nodeproof.host.nvml_session import Ask, bounded, call, first_of, is_on, text
+from nodeproof.host.nvml_session import Ask, bounded, call, first_of, is_on, name_of, text
 
 #: Most processes of one GPU that are looked at.
 _MOST_PROCESSES = 64
+
+#: Most MIG devices of one GPU; the largest have seven.
+_MOST_MIG_DEVICES = 32
 
 
 def _remapped_rows(nvml: Any, gpu: Any) -> dict[str, Any]:
@@ -69,11 +72,26 @@ def _processes(function: str) -> Ask:
     return lambda nvml, gpu: sorted(int(process.pid) for process in bounded(ask(nvml, gpu), _MOST_PROCESSES))
 
 
+def _mig_uuids(nvml: Any, gpu: Any) -> list[str] | None:
+    """Return the UUIDs of a GPU's MIG devices; None: it is not divided. Their places may be empty."""
+    if not nvml.nvmlDeviceGetMigMode(gpu)[0]:
+        return None
+    found = list[str]()
+    for place in range(min(int(nvml.nvmlDeviceGetMaxMigDeviceCount(gpu)), _MOST_MIG_DEVICES)):
+        try:
+            found.append(text(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, place))))
+        except nvml.NVMLError as error:
+            if name_of(nvml, error.value) not in ("NOT_FOUND", "INVALID_ARGUMENT"):
+                raise
+    return found
+
+
 #: Of each GPU, by the name of the field.
 FIELDS: dict[str, Ask] = {
     "pci_bus_id": lambda nvml, gpu: text(nvml.nvmlDeviceGetPciInfo(gpu).busId),
     "name": call("nvmlDeviceGetName"),
     "uuid": call("nvmlDeviceGetUUID"),
+    "minor_number": call("nvmlDeviceGetMinorNumber"),
     "serial": call("nvmlDeviceGetSerial"),
     "vbios_version": call("nvmlDeviceGetVbiosVersion"),
     "gsp_firmware_version": lambda nvml, gpu: text(nvml.nvmlDeviceGetGspFirmwareVersion(gpu)),
@@ -89,6 +107,7 @@ FIELDS: dict[str, Ask] = {
     "is_ecc_on_after_reset": is_on("nvmlDeviceGetEccMode", 1),
     "is_mig_on": is_on("nvmlDeviceGetMigMode", 0),
     "is_mig_on_after_reset": is_on("nvmlDeviceGetMigMode", 1),
+    "mig_uuids": _mig_uuids,
     "sram_uncorrected": _ecc("UNCORRECTED", "VOLATILE", "SRAM"),
     "dram_uncorrected": _ecc("UNCORRECTED", "VOLATILE", "DRAM"),
     "sram_corrected": _ecc("CORRECTED", "VOLATILE", "SRAM"),

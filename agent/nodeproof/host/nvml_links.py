@@ -5,12 +5,16 @@ Source: NVML API reference, NvLink Methods and Field Value Enums.
 
 import importlib
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from nodeproof.host.nvml_session import asked, error_of, field_values, name_of, of_gpu, opened, text
 
 #: NVML_NVLINK_MAX_LINKS of nvml.h.
 _MOST_LINKS = 18
+
+#: Values that are asked for at once: a call for each link would cost more than its answer.
+_MOST_VALUES = 60
 
 #: NVML_P2P_CAPS_INDEX_READ, which pynvml has as a tuple by mistake.
 _CAN_READ = 0
@@ -28,6 +32,9 @@ _LINK_IDS = {
     "failed_recoveries": "NVML_FI_DEV_NVLINK_COUNT_LINK_RECOVERY_FAILED_EVENTS",
     "effective_errors": "NVML_FI_DEV_NVLINK_COUNT_EFFECTIVE_ERRORS",
 }
+
+#: What a link counts.
+LINK_COUNTS = tuple(_LINK_IDS)[2:]
 
 
 def nvml_links(index: int) -> dict[str, Any]:
@@ -47,7 +54,26 @@ def _links(nvml: Any, gpu: Any) -> list[dict[str, Any]] | None:
         raise nvml.NVMLError(next(_code(nvml, word) for word in errors.values()))
     if not count:
         return None
-    return [_link(nvml, gpu, number) for number in range(min(int(count), _MOST_LINKS))]
+    numbers = range(min(int(count), _MOST_LINKS))
+    answers, failed = _values(nvml, gpu, numbers[:1], _LINK_IDS)
+    ids = dict(_LINK_IDS)
+    if answers[0, "is_active"]:  # what a link that is up does not count, no other of that GPU does
+        ids = {name: id_ for name, id_ in ids.items() if name not in LINK_COUNTS or answers[0, name] is not None}
+    more, failed_more = _values(nvml, gpu, numbers[1:], ids)
+    answers, failed = answers | more, failed | failed_more
+    return [_link(nvml, gpu, number, answers, failed) for number in numbers]
+
+
+def _values(
+    nvml: Any, gpu: Any, numbers: range, ids: Mapping[str, str]
+) -> tuple[dict[tuple[int, str], Any], dict[tuple[int, str], str]]:
+    """Return by link and name what links answer to `ids`, and what failed."""
+    wanted = [((number, name), (id_, number)) for number in numbers for name, id_ in ids.items()]
+    answers: dict[tuple[int, str], Any] = {}
+    failed: dict[tuple[int, str], str] = {}
+    for start in range(0, len(wanted), _MOST_VALUES):
+        answers |= field_values(nvml, gpu, dict(wanted[start : start + _MOST_VALUES]), failed)
+    return answers, failed
 
 
 def _code(nvml: Any, word: str) -> int:
@@ -55,10 +81,11 @@ def _code(nvml: Any, word: str) -> int:
     return int(getattr(nvml, f"NVML_ERROR_{word}", nvml.NVML_ERROR_UNKNOWN))
 
 
-def _link(nvml: Any, gpu: Any, number: int) -> dict[str, Any]:
-    errors: dict[str, str] = {}
-    wanted = {name: (id_, number) for name, id_ in _LINK_IDS.items()}
-    answers: dict[str, Any] = dict(field_values(nvml, gpu, wanted, errors))
+def _link(
+    nvml: Any, gpu: Any, number: int, values: dict[tuple[int, str], Any], failed: dict[tuple[int, str], str]
+) -> dict[str, Any]:
+    errors = {name: failed[number, name] for name in _LINK_IDS if (number, name) in failed}
+    answers: dict[str, Any] = {name: values.get((number, name)) for name in _LINK_IDS}
     if answers["is_active"] is None:  # not a field before Hopper
         answers |= asked(nvml, {"is_active": lambda: nvml.nvmlDeviceGetNvLinkState(gpu, number)}, errors)
     answers |= asked(nvml, {"remote": lambda: _remote(nvml, gpu, number)}, {})

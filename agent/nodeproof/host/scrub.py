@@ -19,7 +19,7 @@ SMBIOS_TABLE = "/sys/firmware/dmi/tables/DMI"
 
 #: Files and answer keys whose whole value identifies the machine.
 _IDENTIFYING = re.compile(
-    r"(^|[_/])(serial|serial_number|serialno|uuid|product_uuid|wwid|wwn|asset_tag|node_guid|sys_image_guid|eui|nguid|sn)$"
+    r"(^|[_/])(serial|serial_number|serialno|uuids?|product_uuid|wwid|wwn|asset_tag|node_guid|sys_image_guid|eui|nguid|sn)$"
 )
 
 #: Addresses, wherever they stand. A GID or GUID is four or eight groups of four hexadecimal digits.

@@ -20,10 +20,14 @@ class Fact(Protocol):
 
 
 class FactSpec(NamedTuple):
-    """What a fact reads, and whether one of its sources is known to hang on broken hardware."""
+    """What a fact reads, and whether one of its sources is known to hang on broken hardware.
+
+    `library` is what isolated facts share a worker for, if they do.
+    """
 
     sources: tuple[str, ...]
     isolated: bool
+    library: str = ""
 
 
 FACTS: dict[type, FactSpec] = {}
@@ -31,15 +35,16 @@ FACTS: dict[type, FactSpec] = {}
 _F = TypeVar("_F")
 
 
-def fact(*sources: str, isolated: bool = False) -> Callable[[type[_F]], type[_F]]:
+def fact(*sources: str, isolated: bool = False, library: str = "") -> Callable[[type[_F]], type[_F]]:
     """Declare a fact class and its `sources` (paths, ioctls, library calls; for documentation).
 
     `isolated` facts are read by a worker of their own, beside the others: those that talk to
-    devices, network mounts or vendor libraries, which can take seconds or hang in D state.
+    devices, network mounts or vendor libraries, which can take seconds or hang in D state. Those that ask one `library`
+    share a worker: to load and initialise it costs more than what is asked.
     """
 
     def register(cls: type[_F]) -> type[_F]:
-        FACTS[cls] = FactSpec(sources, isolated)
+        FACTS[cls] = FactSpec(sources, isolated, library)
         return cls
 
     return register

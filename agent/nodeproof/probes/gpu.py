@@ -1,7 +1,7 @@
-"""NVIDIA GPUs: what the PCI bus shows, and what the driver says of them through NVML.
+"""GPUs: what the PCI bus shows, and what the driver says of them through NVML, or AMD SMI.
 
-Deliberately not here: what is known of one GPU (`gpu_device`), NVLinks (`gpu_links`), the InfoROM (`gpu_inforom`),
-where GPUs sit (`gpu_place`).
+Deliberately not here: whose they are (`gpu_vendor`), what is known of one (`gpu_device`), which are a job's
+(`gpu_of_job`), NVLinks (`gpu_links`), the InfoROM (`gpu_inforom`), where GPUs sit (`gpu_place`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,13 +9,10 @@ from typing import NamedTuple, Self
 
 from nodeproof.errors import FactError
 from nodeproof.host import Host
-from nodeproof.host.nvml import nvml_device, nvml_devices
 from nodeproof.probes import fact
 from nodeproof.probes.counter import Counter
-from nodeproof.probes.gpu_device import LOST, PCI_DEVICES, Gpu, NvmlError, read_gpu
-
-NVIDIA = "0x10de"
-DISPLAY = "0x03"
+from nodeproof.probes.gpu_device import LOST, Gpu, NvmlError, read_gpu
+from nodeproof.probes.gpu_vendor import AMD, NVIDIA, PCI_DEVICES, Vendor, ask_gpu, gpus_on_bus
 
 #: More than any machine holds: a library that is out of its mind must not cost the whole pass.
 MAX_DEVICES = 64
@@ -29,15 +26,19 @@ SILENT = "SILENT"
     f"{PCI_DEVICES}/*/driver (link)",
     "/proc/PID/comm of processes on a GPU",
     "NVML: nvmlInit, nvmlSystemGet*, nvmlDeviceGet* (libnvidia-ml.so.1)",
+    "AMD SMI: amdsmi_init, amdsmi_get_gpu_* (libamd_smi.so)",
+    f"{PCI_DEVICES}/*/{{vbios_version,hwmon/hwmon*/power1_*}} of AMD's GPUs",
     isolated=True,
+    library="gpu",
 )
 class Gpus(NamedTuple):
-    """NVIDIA GPUs on the PCI bus, and in NVML.
+    """GPUs on the PCI bus, and in the library of their maker: NVML, or AMD SMI in its words.
 
     `init_error` says why NVML does not work at all. `device_count` is None if NVML gave no answer.
     `known` are GPUs by NVML index, `refused` those for which NVML had an error instead of a handle,
     `unread` what could not be asked. `silent` are those on the bus that answer nothing there: all their configuration
-    space reads as ones (`rev ff` in lspci). Source: NVIDIA NVML API reference.
+    space reads as ones (`rev ff` in lspci). Not `is_whole`: GPUs that are not a job's were left out. Source: NVIDIA
+    NVML API reference; amd_smi/amdsmi.h.
     """
 
     pci_addresses: tuple[str, ...]
@@ -50,22 +51,26 @@ class Gpus(NamedTuple):
     unread: tuple[FactError, ...] = ()
     silent: tuple[str, ...] = ()
     nvml_version: str | None = None
+    is_whole: bool = True
+    vendor: Vendor = NVIDIA
 
     @classmethod
     def read(cls, host: Host) -> Self:
-        """Raise FactError `absent` without an NVIDIA GPU on the bus, or without libnvidia-ml.so.1."""
-        addresses = pci_addresses(host)
+        """Raise FactError `absent` without a GPU on the bus, or without the library that knows it."""
+        vendor, addresses = gpus_on_bus(host)
         silent = tuple(address for address in addresses if _is_silent(host, address))
-        found = cls(addresses, silent=silent)
+        found = cls(addresses, silent=silent, vendor=vendor)
         try:
-            system = host.call(nvml_devices)
+            system = host.call(vendor.devices)
         except FactError as error:
             if error.kind == "absent":
                 raise
             return found._replace(unread=(error,))
         if system["init_error"]:
             return found._replace(init_error=NvmlError(**system["init_error"]), device_count=0)
-        known, refused, unread = _devices(host, system["device_count"])
+        known, refused, unread = _devices(host, vendor, system["device_count"])
+        if vendor is AMD:  # parts of one GPU have addresses of their own, which are none on the bus
+            known = {i: gpu for i, gpu in known.items() if gpu.pci_address in addresses}
         return found._replace(
             driver_version=system["driver_version"],
             cuda_driver_version=system["cuda_driver_version"],
@@ -87,11 +92,31 @@ class Gpus(NamedTuple):
         refused = {f"index {i}": e.name for i, e in self.refused.items()}
         handled = {g.pci_address for g in self.known.values()} | set(self.silent)
         missing = [a for a in self.pci_addresses if a not in handled]
-        if self.unread or self.init_error:
+        if self.unread or self.init_error or not self.is_whole:
             return lost | refused
         if len(missing) == len(refused):  # NVML numbers GPUs as the bus does, but has no address without a handle
             return lost | dict(zip(missing, refused.values(), strict=True))
         return lost | refused | dict.fromkeys(missing, NOT_IN_NVML)
+
+    @property
+    def addresses(self) -> dict[int, str]:
+        """Return PCI addresses by NVML index, also of GPUs without a handle where it can only be them."""
+        known = {i: g.pci_address for i, g in self.known.items() if g.pci_address is not None}
+        nameless = [i for i in range(self.device_count or 0) if i not in known]
+        missing = [a for a in self.pci_addresses if a not in known.values()]
+        return known | dict(zip(nameless, missing, strict=True)) if len(nameless) == len(missing) else known
+
+    def without(self, indexes: frozenset[int]) -> Self:
+        """Return the same without some GPUs. What is on the bus alone is left out with them: no job can have it."""
+        others = {address for i, address in self.addresses.items() if i in indexes}
+        sources = {f"{self.vendor.device.__name__} {i}" for i in indexes}
+        return self._replace(
+            known={i: g for i, g in self.known.items() if i not in indexes},
+            refused={i: e for i, e in self.refused.items() if i not in indexes},
+            unread=tuple(e for e in self.unread if e.source not in sources),
+            silent=tuple(a for a in self.silent if a not in others),
+            is_whole=False,
+        )
 
     def saying(self, *fields: str) -> tuple[Gpu, ...]:
         """Return usable GPUs that say all of these fields."""
@@ -104,7 +129,11 @@ class Gpus(NamedTuple):
         `gpu.driver`): what else there is to say about them would hide it.
         """
         if self.init_error:
-            raise FactError("nvml_devices", "absent", f"NVML cannot be initialised: {self.init_error.name}")
+            raise FactError(
+                self.vendor.devices.__name__,
+                "absent",
+                f"{self.vendor.library} cannot be initialised: {self.init_error.name}",
+            )
         for error in (*self.unread, *(error for gpu in self.usable for error in gpu.unread(*fields))):
             raise error
 
@@ -112,7 +141,7 @@ class Gpus(NamedTuple):
         """Raise FactError like `raise_unread`, and where no GPU has these fields."""
         self.raise_unread(*fields)
         if not self.saying(*fields):
-            raise FactError("nvml_device", "absent", f"no GPU says {', '.join(fields)}: not supported")
+            raise FactError(self.vendor.device.__name__, "absent", f"no GPU says {', '.join(fields)}: not supported")
 
     def counters(self) -> Iterator[Counter]:
         """Yield what counts up, by PCI address as the kernel log names a GPU; times in milliseconds."""
@@ -141,32 +170,6 @@ _COUNTED = (
 )
 
 
-def pci_addresses(host: Host) -> tuple[str, ...]:
-    """Return NVIDIA display controllers that are NVIDIA's driver's, or nobody's.
-
-    Left out are those that another driver has, for they are meant for something else: vfio-pci passes them to a virtual
-    machine. So are virtual functions, which a hypervisor's NVML does not list. Raises FactError `absent` if there is
-    none.
-    """
-    vendors = (p for p in host.glob(f"{PCI_DEVICES}/*/vendor") if host.text(p) == NVIDIA)
-    devices = [p.removesuffix("/vendor") for p in vendors]
-    found = [d for d in devices if host.text(f"{d}/class").startswith(DISPLAY) and not host.glob(f"{d}/physfn")]
-    found = [d for d in found if _driver(host, d) in ("", "nvidia")]
-    if not found:
-        raise FactError(PCI_DEVICES, "absent", "no NVIDIA GPU on the PCI bus")
-    return tuple(d.rpartition("/")[2] for d in found)
-
-
-def _driver(host: Host, device: str) -> str:
-    """Return the driver that has a device, nothing if none has, or if an earlier recording does not say."""
-    try:
-        return host.link(f"{device}/driver").rpartition("/")[2]
-    except FactError as error:
-        if error.kind in ("absent", "not_recorded"):
-            return ""
-        raise
-
-
 def _is_silent(host: Host, address: str) -> bool:
     try:
         return host.data(f"{PCI_DEVICES}/{address}/config")[:4] == b"\xff\xff\xff\xff"
@@ -174,15 +177,17 @@ def _is_silent(host: Host, address: str) -> bool:
         return False  # an earlier recording: NVML is asked all the same
 
 
-def _devices(host: Host, count: int) -> tuple[dict[int, Gpu], dict[int, NvmlError], tuple[FactError, ...]]:
+def _devices(
+    host: Host, vendor: Vendor, count: int
+) -> tuple[dict[int, Gpu], dict[int, NvmlError], tuple[FactError, ...]]:
     known, refused, unread = {}, {}, []
     for index in range(min(count, MAX_DEVICES)):
         try:
-            answer = host.call(nvml_device, index)
+            answer = ask_gpu(host, vendor.device, index)
             if answer["error"]:
                 refused[index] = NvmlError(**answer["error"])
             else:
-                known[index] = read_gpu(host, index, answer)
+                known[index] = read_gpu(host, vendor, index, answer)
         except FactError as error:
             unread.append(error)
     return known, refused, tuple(unread)

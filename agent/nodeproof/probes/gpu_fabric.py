@@ -5,8 +5,9 @@ from typing import NamedTuple, Self
 from nodeproof.errors import FactError
 from nodeproof.host import Host
 from nodeproof.probes import fact
-from nodeproof.probes.gpu import NVIDIA, pci_addresses
-from nodeproof.probes.gpu_device import PCI_DEVICES
+from nodeproof.probes.gpu_vendor import NVIDIA, PCI_DEVICES, gpus_on_bus
+
+_NVIDIA_ID = "0x10de"
 
 #: PCI class of an NVSwitch: a bridge of no named kind.
 _BRIDGE = "0x0680"
@@ -28,8 +29,10 @@ class FabricManager(NamedTuple):
     @classmethod
     def read(cls, host: Host) -> Self:
         """Raise FactError `absent` without an NVIDIA GPU on the bus."""
-        pci_addresses(host)
-        vendors = [p for p in host.glob(f"{PCI_DEVICES}/*/vendor") if host.text(p) == NVIDIA]
+        vendor, _ = gpus_on_bus(host)
+        if vendor is not NVIDIA:
+            raise FactError(PCI_DEVICES, "absent", "no NVIDIA GPU on the PCI bus")
+        vendors = [p for p in host.glob(f"{PCI_DEVICES}/*/vendor") if host.text(p) == _NVIDIA_ID]
         classes = [host.text(f"{p.removesuffix('/vendor')}/class") for p in vendors]
         pids = [int(p.split("/")[2]) for p in host.glob("/proc/[0-9]*/comm") if _name(host, p) == _MANAGER]
         return cls(sum(c.startswith(_BRIDGE) for c in classes), tuple(pids))

@@ -8,6 +8,7 @@ from nodeproof.host import Host
 from nodeproof.host.nvml_inforom import nvml_inforom
 from nodeproof.probes import fact
 from nodeproof.probes.gpu_asked import each_gpu
+from nodeproof.probes.gpu_vendor import NVIDIA, gpus_on_bus
 
 
 class Inforom(NamedTuple):
@@ -21,7 +22,7 @@ class Inforom(NamedTuple):
     errors: Mapping[str, str]
 
 
-@fact("NVML: nvmlDeviceGetInforom*, nvmlDeviceValidateInforom", isolated=True)
+@fact("NVML: nvmlDeviceGetInforom*, nvmlDeviceValidateInforom", isolated=True, library="gpu")
 class Inforoms(NamedTuple):
     """By the PCI address of the GPU; `unread` is why others could not be asked. Source: NVIDIA NVML API reference."""
 
@@ -31,7 +32,10 @@ class Inforoms(NamedTuple):
     @classmethod
     def read(cls, host: Host) -> Self:
         """Raise FactError `absent` without an NVIDIA GPU, and where NVML does not work: other checks say so."""
-        found, unread = each_gpu(host, nvml_inforom)
+        vendor, _ = gpus_on_bus(host)
+        if vendor is not NVIDIA:
+            raise FactError("nvml_inforom", "absent", "no NVIDIA GPU on the PCI bus")
+        found, unread = each_gpu(host, vendor, nvml_inforom)
         return cls(
             {
                 one.label: Inforom(

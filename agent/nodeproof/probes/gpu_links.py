@@ -1,14 +1,14 @@
-"""NVLinks of each NVIDIA GPU, and which GPUs of a node reach each other's memory."""
+"""NVLinks of each NVIDIA GPU, or xGMI links of AMD's, and which GPUs of a node reach each other's memory."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from nodeproof.errors import FactError
 from nodeproof.host import Host
-from nodeproof.host.nvml_links import nvml_links, nvml_peers
 from nodeproof.probes import fact
 from nodeproof.probes.counter import Counter
 from nodeproof.probes.gpu_asked import Asked, each_gpu
+from nodeproof.probes.gpu_vendor import Vendor, gpus_on_bus
 
 #: What is kept over time of what a link counts, as sums: with each kind by itself a node would have a thousand series.
 _SUMS = {
@@ -31,32 +31,36 @@ class NvLink(NamedTuple):
 
 @fact(
     "NVML: nvmlDeviceGetFieldValues (NVML_FI_DEV_NVLINK_*), nvmlDeviceGetNvLink*, nvmlDeviceGetP2PStatus",
+    "AMD SMI: amdsmi_get_gpu_xgmi_link_status, amdsmi_is_P2P_accessible",
     isolated=True,
+    library="gpu",
 )
 class GpuLinks(NamedTuple):
-    """Links by the PCI address of the GPU, None for one without NVLink; what each pair of GPUs can do, in NVML's words.
+    """Links by the PCI address of the GPU, None for one without; what each pair of GPUs can do, in NVML's words.
 
-    `unread` is why GPUs could not be asked. Source: NVIDIA NVML API reference.
+    `unread` is why GPUs could not be asked, `kind` what the links are called. Source: NVIDIA NVML API reference.
     """
 
     of: Mapping[str, tuple[NvLink, ...] | None]
     names: Mapping[str, str]
     peers: Mapping[tuple[str, str], str]
     unread: tuple[FactError, ...]
+    kind: str = "NVLink"
 
     @classmethod
     def read(cls, host: Host) -> Self:
-        """Raise FactError `absent` without an NVIDIA GPU, and where NVML does not work: other checks say so."""
-        found, unread = each_gpu(host, nvml_links)
+        """Raise FactError `absent` without a GPU, and where its library does not work: other checks say so."""
+        vendor, _ = gpus_on_bus(host)
+        found, unread = each_gpu(host, vendor, vendor.links)
         links = {one.label: _links(one) for one in found}
         names = {one.label: str(one.answer["name"]) for one in found}
         failed = [
-            FactError(f"nvml_links {one.nvml_index}", "failed", f"links: {one.answer['errors']['links']}")
+            FactError(f"{vendor.links.__name__} {one.nvml_index}", "failed", f"links: {one.answer['errors']['links']}")
             for one in found
             if "links" in one.answer["errors"]
         ]
-        peers, not_asked = _peers(host, found) if not unread else ({}, ())
-        return cls(links, names, peers, (*unread, *failed, *not_asked))
+        peers, not_asked = _peers(host, vendor, found) if not unread else ({}, ())
+        return cls(links, names, peers, (*unread, *failed, *not_asked), vendor.link)
 
     def counters(self) -> Iterator[Counter]:
         """Yield what each link counts; a link is part of its GPU."""
@@ -77,15 +81,15 @@ def _link(number: int, link: dict[str, Any]) -> NvLink:
     return NvLink(number, link["is_active"], link["speed_mb_per_s"], link["remote"], counts, link["errors"])
 
 
-def _peers(host: Host, found: list[Asked]) -> tuple[dict[tuple[str, str], str], tuple[FactError, ...]]:
+def _peers(host: Host, vendor: Vendor, found: list[Asked]) -> tuple[dict[tuple[str, str], str], tuple[FactError, ...]]:
     labels = {str(one.nvml_index): one.label for one in found}
     if len(labels) < 2:
         return {}, ()
     try:
-        answer = host.call(nvml_peers, *(one.nvml_index for one in found))
+        answer = host.call(vendor.peers, *(one.nvml_index for one in found))
     except FactError as error:
         return {}, (error,)
     if answer["error"]:
-        return {}, (FactError("nvml_peers", "failed", answer["error"]["name"]),)
+        return {}, (FactError(vendor.peers.__name__, "failed", answer["error"]["name"]),)
     pairs = {tuple(labels[index] for index in pair.split()): words for pair, words in answer["pairs"].items()}
     return {(a, b): words for (a, b), words in pairs.items()}, ()

@@ -1,4 +1,4 @@
-"""Where NVIDIA GPUs sit: at which NUMA node, and beside which network adapters."""
+"""Where GPUs sit: at which NUMA node, and beside which network adapters."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Self
@@ -6,8 +6,7 @@ from typing import NamedTuple, Self
 from nodeproof.errors import FactError
 from nodeproof.host import Host
 from nodeproof.probes import fact
-from nodeproof.probes.gpu import pci_addresses
-from nodeproof.probes.gpu_device import PCI_DEVICES
+from nodeproof.probes.gpu_vendor import PCI_DEVICES, gpus_on_bus
 from nodeproof.probes.parse import read_int
 
 _RDMA = "/sys/class/infiniband"
@@ -32,10 +31,10 @@ class GpuPlaces(NamedTuple):
 
     @classmethod
     def read(cls, host: Host) -> Self:
-        """Raise FactError `absent` without an NVIDIA GPU on the bus."""
+        """Raise FactError `absent` without a GPU on the bus."""
         adapters = {path[-1]: path for path in (_path(host, name) for name in host.glob(f"{_RDMA}/*")) if path}
         places = {}
-        for address in pci_addresses(host):
+        for address in gpus_on_bus(host)[1]:
             directory = f"{PCI_DEVICES}/{address}"
             path = _path(host, directory)
             shared = {adapter: _shared(path, other) for adapter, other in adapters.items()}
