@@ -142,6 +142,9 @@ def fake_slurm() -> Iterator[FakeSlurm]:
         def do_POST(self) -> None:
             self.play()
 
+        def do_DELETE(self) -> None:
+            self.play()
+
         def play(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status, body = fake.answer(self.command, self.path, json.loads(sent) if sent else None)

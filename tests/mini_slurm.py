@@ -19,7 +19,19 @@ RELEASES = {"bookworm": "22.05", "trixie": "24.11", "forky": "26.05"}
 
 #: First port of a suite's first cluster (as `mini-slurm help` has it), and of how many a further one is the next.
 _PORTS = {"bookworm": 22050, "trixie": 24110, "forky": 26050}
-_NAMES = ("", "drain", "slurmclient", "hooks", "doctor", "manybig", "controller", "controllerbig", "guard", "outage")
+_NAMES = (
+    "",
+    "drain",
+    "slurmclient",
+    "hooks",
+    "doctor",
+    "manybig",
+    "controller",
+    "controllerbig",
+    "guard",
+    "outage",
+    "campaign",
+)
 _PORTS_EACH = 200
 
 #: Debian packages in each chroot beside Slurm's: what nodeproof needs there.

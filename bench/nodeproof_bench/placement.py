@@ -10,6 +10,7 @@ from nodeproof.errors import FactError
 from nodeproof.host import Host
 from nodeproof.probes import fact
 from nodeproof.probes.cpu import CPUS, CpuTopology
+from nodeproof.probes.gpu_vendor import NVIDIA, PCI_DEVICES, gpus_on_bus
 from nodeproof.probes.memory import MemorySize
 from nodeproof.probes.numa import NODES, NumaNode, NumaNodes
 from nodeproof.probes.parse import integer, number_list, read_int
@@ -35,6 +36,9 @@ _ROOM = 1.4
 #: Of a burn-in that is short, no benchmark takes more than this share, but some time all of them need.
 _MOST_OF_DURATION, _LEAST_OF_DURATION_S = 0.25, 0.1
 
+#: A GPU gets a context and kernels before it works.
+_GPU_SETUP_S = 0.6
+
 #: Most places of a cache in the hierarchy that are looked at.
 _MOST_CACHES = 16
 
@@ -57,11 +61,14 @@ class Place(NamedTuple):
     f"{NODES}/node*/{{cpulist,meminfo,distance}}",
     "/proc/meminfo",
     PORTS,
+    f"{PCI_DEVICES}/*/{{vendor,class,physfn}}",
+    f"{PCI_DEVICES}/*/driver (link)",
 )
 class Topology(NamedTuple):
     """What benchmarks are placed on. `cells` is the size of the matrix of nodes with CPUs and nodes with memory.
 
-    Whether an RDMA port is active is not asked here: an adapter whose firmware died would not answer.
+    Whether an RDMA port is active is not asked here: an adapter whose firmware died would not answer. Nor is a GPU's
+    driver, which may hang: `gpus` is how many of NVIDIA's the PCI bus shows.
     """
 
     sockets: int
@@ -70,6 +77,7 @@ class Topology(NamedTuple):
     places: tuple[Place, ...]
     cells: int
     rdma_ports: int = 0
+    gpus: int = 0
 
     @classmethod
     def read(cls, host: Host) -> Self:
@@ -85,7 +93,16 @@ class Topology(NamedTuple):
             raise FactError(f"{NODES}/node*", "malformed", "no NUMA node has both CPUs and memory")
         with_memory = sum(node.memory_bytes > 0 for node in nodes.values())
         cells, rdma_ports = len(places) * with_memory, len(port_paths(host))
-        return cls(cpus.sockets, cpus.cores, len(cpus.online), places, cells, rdma_ports)
+        return cls(cpus.sockets, cpus.cores, len(cpus.online), places, cells, rdma_ports, _gpus(host))
+
+
+def _gpus(host: Host) -> int:
+    """Return how many GPUs our kernels may run on. An earlier recording does not say."""
+    try:
+        vendor, addresses = gpus_on_bus(host)
+    except FactError:
+        return 0
+    return len(addresses) if vendor is NVIDIA else 0
 
 
 def _nodes(host: Host, online: Sequence[int]) -> Mapping[int, NumaNode]:
@@ -210,6 +227,8 @@ def _entries(word: str, topology: Topology) -> list[Entry]:
 
 def _is_worth_it(benchmark: Benchmark, topology: Topology) -> bool:
     """Whether a suite has it on this machine: a matrix of one cell says what memory.read and memory.latency say."""
+    if benchmark.is_on_gpus:
+        return topology.gpus > (benchmark.name == "gpu.p2p_bandwidth")
     return (topology.cells > 1 or not benchmark.is_matrix) and (topology.rdma_ports > 0 or not benchmark.is_on_rdma)
 
 
@@ -222,7 +241,8 @@ def _placed(entry: Entry, topology: Topology, measured_s: float, path: str) -> l
         setup_s = max(_setup_s(benchmark, place, topology) for place in topology.places)
         setups = topology.cells if benchmark.is_matrix else 1
         share_s = max(entry.share * p.memory_bytes / _fill_bytes_per_s(p, topology) for p in topology.places)
-        return [Planned(entry.name, tuple(options), measured_s + setups * setup_s + share_s)]
+        gpus_s = _GPU_SETUP_S * topology.gpus if benchmark.is_on_gpus else 0
+        return [Planned(entry.name, tuple(options), measured_s + setups * setup_s + share_s + gpus_s)]
     return [
         Planned(entry.name, ("--node", str(p.node), *options), measured_s + _setup_s(benchmark, p, topology))
         for p in topology.places
@@ -232,6 +252,8 @@ def _placed(entry: Entry, topology: Topology, measured_s: float, path: str) -> l
 def _measured_s(entry: Entry, topology: Topology) -> float:
     pairs = topology.cores * (topology.cores - 1) // 2
     parts_s = entry.core_s * topology.cores + entry.pair_s * pairs + entry.cell_s * topology.cells
+    gpus = max(1, topology.gpus)  # asked for by name, it is run anywhere
+    parts_s += entry.gpu_s * gpus + entry.gpu_pair_s * max(1, gpus * (gpus - 1))
     return round(min(entry.most_s, entry.seconds + parts_s), 2)
 
 

@@ -19,6 +19,7 @@ class Benchmark(NamedTuple):
     It is run on every NUMA node in turn if `is_per_node`, once otherwise. `arrays` of four times the node's
     last-level caches each are written by all cores first, `chains` of four times the largest linked by one thread.
     `is_of_values`: it looks for wrong values, which no disturbance excuses. `is_on_rdma`: one run is over all ports.
+    `is_on_gpus`: one run is over all GPUs of NVIDIA, each of which is set up first.
     """
 
     name: str
@@ -30,11 +31,19 @@ class Benchmark(NamedTuple):
     is_on_disk: bool = False
     is_of_values: bool = False
     is_on_rdma: bool = False
+    is_on_gpus: bool = False
     foreign_share: float = FOREIGN_SHARE
 
 
 #: Arrays that each reads or writes.
 _STREAMS = {"read": 1, "write": 1, "copy": 2, "scale": 2, "add": 3, "triad": 3, "triad_regular": 3}
+
+
+def _on_gpus(name: str, *, is_of_values: bool = False) -> Benchmark:
+    """Return a benchmark of GPUs, whose work is timed by the GPU: who else wants the CPU does not matter much."""
+    foreign_share = FOREIGN_SHARE_OF_KERNEL_WORK
+    return Benchmark(f"gpu.{name}", setup_s=2, is_on_gpus=True, is_of_values=is_of_values, foreign_share=foreign_share)
+
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     b.name: b
@@ -60,6 +69,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         Benchmark("disk.latency", setup_s=4, is_on_disk=True, foreign_share=FOREIGN_SHARE_OF_KERNEL_WORK),
         Benchmark("cpu.verify", setup_s=0.5, is_of_values=True),
         Benchmark("memory.verify", setup_s=1, is_of_values=True),
+        *map(_on_gpus, ("hbm_bandwidth", "pcie_bandwidth", "pcie_latency", "p2p_bandwidth", "gemm", "burn")),
+        *(_on_gpus(name, is_of_values=True) for name in ("memtest", "compute_check")),
     )
 }
 
@@ -67,7 +78,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 class Entry(NamedTuple):
     """A benchmark in a suite: how long it may measure, more for each core, pair of cores or cell of the matrix.
 
-    `share` is how much of the free memory is tested.
+    `gpu_s` is for each GPU, `gpu_pair_s` from each GPU to each other. `share` is how much of the free memory is tested.
     """
 
     name: str
@@ -75,6 +86,8 @@ class Entry(NamedTuple):
     core_s: float = 0
     pair_s: float = 0
     cell_s: float = 0
+    gpu_s: float = 0
+    gpu_pair_s: float = 0
     most_s: float = math.inf
     share: float = 0
 
@@ -107,6 +120,8 @@ _QUICK = (
     Entry("clock.consistency", 0.5),
     Entry("net.loopback", 1),
     Entry("rdma.latency", 1.5),
+    Entry("gpu.hbm_bandwidth", 0, gpu_s=0.4),
+    Entry("gpu.gemm", 0, gpu_s=0.5),
 )
 
 _STANDARD = (
@@ -128,18 +143,29 @@ _STANDARD = (
     Entry("disk.latency", 3),
     Entry("cpu.verify", 15),
     Entry("memory.verify", 6, share=0.02),
+    Entry("gpu.hbm_bandwidth", 0, gpu_s=0.8),
+    Entry("gpu.pcie_bandwidth", 0, gpu_s=0.6),
+    Entry("gpu.pcie_latency", 0, gpu_s=0.1),
+    Entry("gpu.p2p_bandwidth", 0, gpu_pair_s=0.05),
+    Entry("gpu.gemm", 0, gpu_s=1),
+    Entry("gpu.compute_check", 0, gpu_s=0.5),
+    Entry("gpu.memtest", 0, gpu_s=2),
 )
 
-#: In no suite: on one host they say what net.loopback says.
+#: In no suite of those above: on one host the first two say what net.loopback says, and the last one heats the room.
 _BY_NAME_ONLY = (
     Entry("net.latency", 1.5),
     Entry("net.bandwidth", 1.5),
+    Entry("gpu.burn", 30),
 )
 
 #: What finds wrong values comes first, so that the shortest burn-in has it, and what is measured after it is hot.
 _BURN_IN = (
     Entry("cpu.verify", 60),
     Entry("memory.verify", 60, share=0.8),
+    Entry("gpu.memtest", 0, gpu_s=8),
+    Entry("gpu.burn", 60),
+    Entry("gpu.compute_check", 0, gpu_s=4),
     *(e for e in _STANDARD if not BENCHMARKS[e.name].is_of_values),
 )
 

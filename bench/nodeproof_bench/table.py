@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nodeproof.verdict import harmless
+from nodeproof.verdict import harmless, plural
 from nodeproof_bench.placement import Plan
 from nodeproof_bench.result import BenchFailure, BenchResult
 from nodeproof_bench.runner import Listed
@@ -17,9 +17,11 @@ CELL_CHARS = 200
 
 
 def place_of(result: BenchResult) -> str:
-    """Return where was measured, shortly: another host, a node, a CPU, or how many CPUs."""
+    """Return where was measured, shortly: another host, GPUs, a node, a CPU, or how many CPUs."""
     if peer := result.fields.get("peer_host"):
         return f"with {peer}"
+    if isinstance(gpus := result.fields.get("gpus"), list):
+        return plural(len(gpus), "GPU")
     if result.node is not None:
         return f"node {result.node}"
     return f"CPU {result.cpus}" if result.threads == 1 else f"{result.threads} CPUs"
@@ -86,6 +88,8 @@ def _worst(result: BenchResult) -> str:
     pick = max if result.is_time else min
     worst = pick(points, key=lambda p: float(p["value"]))
     where = " ".join(f"{word} {worst[key]}" for key, word in _PLACES.items() if key in worst)
+    if "gpus" in result.fields:
+        where = where.replace(_PLACES["device"], "GPU", 1)
     return f"{'highest' if result.is_time else 'lowest'} of {len(points)}: {where}, {shown(result, worst['value'])}"
 
 

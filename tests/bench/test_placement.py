@@ -91,7 +91,7 @@ def test_nothing_named_is_the_quick_suite() -> None:
     [
         ("memory.traid", "did you mean 'memory.triad'?"),
         ("quikc", "did you mean 'quick'?"),
-        ("gpu.*", "see `nodeproof bench --list`"),
+        ("quantum.*", "see `nodeproof bench --list`"),
     ],
 )
 def test_an_unknown_name_comes_with_a_suggestion(name: str, hint: str) -> None:

@@ -56,7 +56,7 @@ class _Lazy(click.Group):
             gc.enable()
         if cmd_name not in _COMMANDS:
             module = _plugins().get(cmd_name)
-            return None if module is None else _plugin_command(module)
+            return None if module is None else plugin_command(module)
         command: click.Command = importlib.import_module(f"nodeproof.cli.{cmd_name}").command
         return command
 
@@ -74,7 +74,7 @@ def _plugins() -> dict[str, str]:
     return dict(entry_points(ENTRY_POINTS))
 
 
-def _plugin_command(module: str) -> click.Command:
+def plugin_command(module: str) -> click.Command:
     """Import a command. Raises NodeproofError if that cannot be done, or others could have written it."""
     from nodeproof.check import guarded
 
@@ -92,7 +92,7 @@ def _plugin_command(module: str) -> click.Command:
 
 def _plugin_help(module: str) -> str:
     try:
-        return _plugin_command(module).get_short_help_str(100)
+        return plugin_command(module).get_short_help_str(100)
     except NodeproofError as error:
         return str(error)
 

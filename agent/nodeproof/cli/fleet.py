@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from nodeproof.check import entry_points
+from nodeproof.cli import plugin_command
 from nodeproof.errors import PolicyError, SlurmUnreachable
 from nodeproof.policy.resolve import DEFAULT_DIRECTORY
 from nodeproof.policy.settings import GuardSettings, Settings, SlurmSettings
@@ -17,8 +19,24 @@ from nodeproof.verdict import harmless
 
 SCHEMA = "nodeproof.guard/1"
 
+#: Entry points whose modules hold a click command named `command`: other packages bring subcommands of their own.
+ENTRY_POINTS = "nodeproof.fleet"
 
-@click.group("fleet")
+
+class _WithPlugins(click.Group):
+    """Imports a subcommand of another package when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *dict(entry_points(ENTRY_POINTS))})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if (own := super().get_command(ctx, cmd_name)) is not None:
+            return own
+        module = dict(entry_points(ENTRY_POINTS)).get(cmd_name)
+        return None if module is None else plugin_command(module)
+
+
+@click.group("fleet", cls=_WithPlugins)
 def command() -> None:
     """Look at all nodes."""
 

@@ -7,7 +7,7 @@ and with a token that was renewed since it was read.
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -36,7 +36,8 @@ class Client:
     """slurmrestd for one run, or for one life of a controller. For one thread at a time.
 
     `limit_s` is all the time there is for all requests together (`settings.timeout_s` where it is None), until
-    `renew` grants more. `warnings` collects what slurmrestd complained of without refusing. Raises
+    `renew` grants more. `warnings` collects what slurmrestd complained of without refusing. `wait_turn` is called
+    before each request and may wait, which is not counted: that bounds their rate. Raises
     PolicyError for settings it cannot work with, SlurmUnreachable and SlurmRejected for answers.
     """
 
@@ -47,6 +48,7 @@ class Client:
         versions: Versions | None = None,
         *,
         keep_alive: bool = False,
+        wait_turn: Callable[[], None] = lambda: None,
     ) -> None:
         if settings.api_version and not is_version(settings.api_version):
             raise PolicyError("policy", "slurm.api_version", f"expected v0.0.42 or alike: {settings.api_version!r}")
@@ -57,6 +59,7 @@ class Client:
         self._versions = Versions() if versions is None else versions
         self._version = ""
         self._date = ""
+        self._wait_turn = wait_turn
         self._token = Token(settings.token_file)
         self._transport = Transport(settings, self._token, keep_alive=keep_alive)
         self.renew(settings.timeout_s if limit_s is None else limit_s)
@@ -135,6 +138,14 @@ class Client:
         except SlurmUnreachable as error:
             return Unknown(str(error))
 
+    def ask(self, method: str, path: str, body: object, most_bytes: int) -> tuple[Answer, Any]:
+        """Send one request to an endpoint, such as `jobs/`. Returns what its answer means, and its body.
+
+        Raises SlurmUnreachable where there was no answer: whether a write was done is not known then.
+        """
+        reply = self._call(method, path, body, most_bytes)
+        return self._classified(reply), reply.body
+
     def _update(self, names: list[str], changes: Mapping[str, object]) -> Answer:
         path, body = f"node/{quote(','.join(names), safe='')}", dict(changes)
         if len(names) > 1 and can_batch(self.version()):
@@ -192,11 +203,17 @@ class Client:
 
     def _ask(self, request: Request) -> Reply:
         """Send a request, and once more if it was refused and the token was renewed meanwhile."""
-        reply = self._transport.exchange(request, self.time_left_s())
+        reply = self._exchange(request)
         if _is_refused(request, reply) and self._token.read_again():
-            reply = self._transport.exchange(request, self.time_left_s())
+            reply = self._exchange(request)
         self._date = reply.date
         return reply
+
+    def _exchange(self, request: Request) -> Reply:
+        began_s = time.monotonic()
+        self._wait_turn()
+        self._until_s += time.monotonic() - began_s
+        return self._transport.exchange(request, self.time_left_s())
 
 
 _RANGE = f"{TRIED[-1]} to {TRIED[0]}"

@@ -27,6 +27,8 @@ def source(result: BenchResult) -> str:
 
 def place(result: BenchResult) -> str:
     """Return where was measured."""
+    if isinstance(gpus := result.fields.get("gpus"), list):
+        return plural(len(gpus), "GPU")
     if result.node is not None:
         return f"NUMA node {result.node}"
     return f"CPU {result.cpus}" if result.threads == 1 else f"{result.threads} CPUs"

@@ -3,6 +3,7 @@
 
 #include "cpu.h"
 #include "disk.h"
+#include "gpu.h"
 #include "memory.h"
 #include "net.h"
 #include "numa.h"
@@ -15,6 +16,8 @@ enum { MEMORY_TAKES = TAKES_CPUS | TAKES_NODE | TAKES_ISA | TAKES_BYTES };
 #define CHAIN_NEEDS "free memory of 8 times the last-level cache, at least 1 GiB"
 #define NET_NEEDS "a network interface that is up: the loopback one, or one to the other host"
 #define RDMA_NEEDS "libibverbs, an RDMA port that is active, and access to its device files"
+#define GPU_NEEDS "libcuda.so.1 and a GPU of NVIDIA since Volta"
+#define TENSOR_NEEDS "libcuda.so.1 and a GPU of NVIDIA since Ampere"
 #define DISK_NEEDS "a directory on a file system with direct access (O_DIRECT), with space for four times the file"
 
 const struct benchmark BENCHMARKS[] = {
@@ -251,6 +254,78 @@ const struct benchmark BENCHMARKS[] = {
         .title = "words of memory that do not keep what is written to them",
         .needs = "the share of the free memory that is to be tested, a tenth by default",
         .run = memory_verify,
+    },
+    {
+        .name = "gpu.hbm_bandwidth",
+        .unit = "B/s",
+        .seconds = 2,
+        .takes = TAKES_DEVICE | TAKES_BYTES,
+        .title = "bandwidth of the memory of each GPU: copy, read, write and triad, the slowest copy",
+        .needs = GPU_NEEDS,
+        .run = gpu_hbm_bandwidth,
+    },
+    {
+        .name = "gpu.pcie_bandwidth",
+        .unit = "B/s",
+        .seconds = 2,
+        .takes = TAKES_DEVICE | TAKES_BYTES,
+        .title = "copies between pinned memory of the host and each GPU: there, back, both ways, near and far",
+        .needs = GPU_NEEDS,
+        .run = gpu_pcie_bandwidth,
+    },
+    {
+        .name = "gpu.pcie_latency",
+        .unit = "s",
+        .seconds = 0.5,
+        .takes = TAKES_DEVICE,
+        .title = "half a round trip of a flag between host and GPU, and copies of 8 bytes",
+        .needs = GPU_NEEDS,
+        .run = gpu_pcie_latency,
+    },
+    {
+        .name = "gpu.p2p_bandwidth",
+        .unit = "B/s",
+        .seconds = 2,
+        .takes = TAKES_DEVICE | TAKES_BYTES,
+        .title = "copies from each GPU to each other, the slowest pair",
+        .needs = "libcuda.so.1 and two GPUs of NVIDIA",
+        .run = gpu_p2p_bandwidth,
+    },
+    {
+        .name = "gpu.gemm",
+        .unit = "FLOP/s",
+        .seconds = 4,
+        .takes = TAKES_DEVICE,
+        .title = "matrix products of each type on tensor cores, the slowest GPU in bf16",
+        .needs = TENSOR_NEEDS,
+        .run = gpu_gemm,
+    },
+    {
+        .name = "gpu.memtest",
+        .unit = "1",
+        .seconds = 30,
+        .takes = TAKES_DEVICE | TAKES_BYTES | TAKES_SHARE | TAKES_SEED,
+        .title = "words of GPU memory that do not keep what is written to them",
+        .needs = GPU_NEEDS ", whose memory is free",
+        .run = gpu_memtest,
+    },
+    {
+        .name = "gpu.compute_check",
+        .unit = "1",
+        .seconds = 2,
+        .takes = TAKES_DEVICE,
+        .title = "wrong results of multiprocessors that all compute the same: silent data corruption",
+        .needs = GPU_NEEDS,
+        .run = gpu_compute_check,
+    },
+    {
+        .name = "gpu.burn",
+        .unit = "FLOP/s",
+        .seconds = 30,
+        .takes = TAKES_DEVICE,
+        .title = "all GPUs at once at full power by matrix products, the slowest one",
+        .needs = TENSOR_NEEDS,
+        .run = gpu_burn,
     },
     {.name = NULL},
 };

@@ -1,0 +1,1 @@
+"""Judge many nodes together: statistics over arrays, no files and no network."""

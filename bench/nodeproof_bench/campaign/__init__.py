@@ -1,0 +1,1 @@
+"""Burn-in campaigns: plan, run through Slurm, collect, judge and report."""

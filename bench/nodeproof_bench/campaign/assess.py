@@ -1,0 +1,247 @@
+"""Judge a campaign: read its samples, let the analysis name nodes and paths, and write the findings into the book.
+
+May be called at any time and as often as one likes: the same samples give the same findings. What was done about a
+finding stays with it.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nodeproof_bench.analysis import robust
+from nodeproof_bench.analysis.fleet import Finding, Fleet, Judgement, Rules, judge
+from nodeproof_bench.analysis.pair_model import PairFit, PairValue, Suspect, fit
+from nodeproof_bench.analysis.robust import Floats
+from nodeproof_bench.analysis.words import suspect_in_words
+from nodeproof_bench.campaign import failed_checks
+from nodeproof_bench.campaign.book import Book
+from nodeproof_bench.campaign.book_rows import Campaign, FindingRow, NodeRow, Task
+from nodeproof_bench.campaign.failed_checks import COULD_NOT_TELL
+from nodeproof_bench.campaign.figures import AFTER_STRESS, Table, figures, read_single
+from nodeproof_bench.campaign.floors import with_limits
+from nodeproof_bench.campaign.phases import CONFIRM
+from nodeproof_bench.campaign.recheck import Recheck, recheck
+from nodeproof_bench.stats import BEFORE, median
+
+#: Detectors of ours. Findings of others stay as they are.
+DETECTORS = frozenset(
+    {"limit", "class", "part", "history", "profile", "distribution", "disturbed", "too_good", "pairs", "check"}
+)
+
+#: How often a suspect is measured again where the plan cannot tell.
+CONFIRMATIONS = 2
+
+#: Pairs between two classes are compared among each other, if there are so many.
+_LEAST_PAIRS = 8
+
+
+class Assessment(NamedTuple):
+    """What the analysis says of a campaign: of single nodes, and of pairs by metric."""
+
+    judgement: Judgement
+    pair_fits: Mapping[str, PairFit]
+
+
+def assess(book: Book, campaign_id: str, rules: Rules | None = None) -> Assessment:
+    """Judge a campaign and store its findings. Raises BookError if there is none of that id."""
+    campaign, rules = book.campaign(campaign_id), rules or Rules()
+    included = [node for node in book.nodes(campaign_id) if node.state == "included"]
+    tasks = book.tasks(campaign_id)
+    by_number = {task.task: task for task in tasks}
+    failed = failed_checks.failed_checks(book, campaign_id, by_number)
+    fleet = with_limits(_fleet(book, campaign, included, tasks), book, campaign_id, failed, by_number)
+    judgement = judge(fleet, rules)
+    pairs, units = _pair_values(book, campaign_id, tasks, {n.node: n.hardware_class or "" for n in included})
+    fits = {metric: fit(values, units[metric][1]) for metric, values in pairs.items()}
+    found = [
+        *(_row(campaign_id, finding) for finding in judgement.findings),
+        *(_pair_row(campaign_id, metric, s, units[metric][0]) for metric, one in fits.items() for s in one.suspects),
+    ]
+    confirming = {task.phase for task in tasks if task.phase.startswith(CONFIRM)}
+    again = recheck(figures(book, campaign_id, confirming), tasks, found)
+    needed = _confirmations(campaign.plan)
+    rows = [row._replace(state=_state(row, again, needed, rules)) for row in found]
+    rows += failed_checks.findings(campaign_id, failed, by_number, needed)
+    book.set_findings(campaign_id, _with_actions(rows, book.findings(campaign_id)))
+    return Assessment(judgement, fits)
+
+
+# -- single nodes
+
+
+def _fleet(book: Book, campaign: Campaign, included: Sequence[NodeRow], tasks: Sequence[Task]) -> Fleet:
+    nodes = [node.node for node in included]
+    table = read_single(book, campaign.id, nodes, tasks)
+    all_earlier = [*(_medians(book, old, included, table) for old in _earlier(book, campaign)), _before_stress(table)]
+    earlier = [medians for medians in all_earlier if medians is not None]
+    return Fleet(
+        nodes,
+        [node.hardware_class or "" for node in included],
+        table.metrics,
+        table.values,
+        np.stack(earlier, axis=2) if earlier else None,
+        table.disturbed,
+    )
+
+
+def _earlier(book: Book, campaign: Campaign) -> list[Campaign]:
+    """Return the newest campaigns before this one that came to their end."""
+    done = [c for c in book.campaigns() if c.state == "done" and c.created_at < campaign.created_at]
+    return done[-BEFORE:]
+
+
+def _medians(book: Book, old: Campaign, included: Sequence[NodeRow], table: Table) -> Floats | None:
+    """Return what these nodes had in an earlier campaign, where they were of the same class and not found for it."""
+    class_then = {node.node: node.hardware_class for node in book.nodes(old.id) if node.state == "included"}
+    if not any(class_then.get(node.node, "-") == node.hardware_class for node in included):
+        return None
+    nodes = [node.node for node in included]
+    then = read_single(book, old.id, nodes, book.tasks(old.id))
+    place = {metric.name: n for n, metric in enumerate(then.metrics)}
+    values = _middles(then)
+    found = {(f.node, f.metric) for f in book.findings(old.id) if f.state != "cleared"}
+    medians = np.full(table.values.shape[:2], np.nan)
+    for number, metric in enumerate(table.metrics):
+        if metric.name in place:
+            medians[:, number] = values[:, place[metric.name]]
+    for row, node in enumerate(included):
+        if class_then.get(node.node, "-") != node.hardware_class:
+            medians[row] = np.nan
+        for number, metric in enumerate(table.metrics):
+            if (node.node, metric.name) in found:
+                medians[row, number] = np.nan
+    return medians
+
+
+def _middles(table: Table) -> Floats:
+    if not table.values.size:
+        return np.full(table.values.shape[:2], np.nan)
+    return robust.better_middle(table.values, np.array([m.is_higher_better for m in table.metrics], bool))
+
+
+def _before_stress(table: Table) -> Floats | None:
+    """Return, for what was measured after the stress, what it was before: an earlier time like any other."""
+    place = {metric.name: n for n, metric in enumerate(table.metrics)}
+    before = [place.get(metric.name.removesuffix(AFTER_STRESS)) for metric in table.metrics]
+    pairs = [(n, at) for n, at in enumerate(before) if at is not None and at != n]
+    if not pairs:
+        return None
+    values, medians = _middles(table), np.full(table.values.shape[:2], np.nan)
+    for number, at in pairs:
+        medians[:, number] = values[:, at]
+    return medians
+
+
+def _row(campaign_id: str, found: Finding) -> FindingRow:
+    return FindingRow(
+        campaign_id,
+        found.node,
+        "",
+        found.metric,
+        found.detector,
+        found.value,
+        found.expected,
+        found.loss,
+        found.z,
+        found.p,
+        found.q,
+        text=found.text,
+    )
+
+
+# -- pairs
+
+
+def _pair_values(
+    book: Book, campaign_id: str, tasks: Sequence[Task], classes: Mapping[str, str]
+) -> tuple[dict[str, list[PairValue]], dict[str, tuple[str, bool]]]:
+    """Return the values of each metric of pairs, with its unit and direction; not what only confirms findings.
+
+    Pairs of other classes reach other values: each is compared with those of its kind, on the scale of all.
+    """
+    path_of, units = {task.task: task.path for task in tasks}, dict[str, tuple[str, bool]]()
+    found = defaultdict[str, dict[tuple[str, str], list[PairValue]]](lambda: defaultdict(list))
+    phases = {task.phase for task in tasks if not task.phase.startswith(CONFIRM)}
+    for f in figures(book, campaign_id, phases, is_pair=True):
+        is_known = f.node in classes and f.peer in classes and f.node != f.peer
+        if not is_known or f.is_inconclusive or not 0 < f.value < np.inf:
+            continue
+        one, other = sorted((classes[f.node], classes[f.peer]))
+        found[f.metric][one, other].append(PairValue(f.node, f.peer, path_of.get(f.task, ""), f.value))
+        units[f.metric] = f.unit, bool(f.is_higher_better)
+    return {metric: list(_on_one_scale(groups)) for metric, groups in found.items()}, units
+
+
+def _on_one_scale(groups: Mapping[tuple[str, str], Sequence[PairValue]]) -> Iterator[PairValue]:
+    if len(groups) == 1:
+        yield from next(iter(groups.values()))
+        return
+    usual = median([pair.value for pairs in groups.values() for pair in pairs])
+    for pairs in groups.values():
+        if len(pairs) >= _LEAST_PAIRS:
+            own = median([pair.value for pair in pairs])
+            yield from (pair._replace(value=pair.value * usual / own) for pair in pairs)
+
+
+def _pair_row(campaign_id: str, metric: str, found: Suspect, unit: str) -> FindingRow:
+    return FindingRow(
+        campaign_id,
+        found.node,
+        found.path,
+        metric,
+        "pairs",
+        found.value,
+        found.expected,
+        found.loss,
+        found.z,
+        found.p,
+        found.q,
+        text=suspect_in_words(metric, unit, found),
+    )
+
+
+# -- what findings came to
+
+
+def _confirmations(plan: str) -> int:
+    """Return how often a suspect is to be measured again; the usual number for the plan of another version."""
+    try:
+        count = json.loads(plan)["act"]["confirmations"]
+    except (ValueError, KeyError, TypeError):
+        return CONFIRMATIONS
+    return count if isinstance(count, int) else CONFIRMATIONS
+
+
+def _state(row: FindingRow, again: Mapping[FindingRow, Recheck], needed: int, rules: Rules) -> str:
+    """Return the state of a finding by what measuring it again came to.
+
+    What is too good is no fault, and what could not be measured is none yet: neither is ever confirmed.
+    """
+    if row.detector == "disturbed":
+        return COULD_NOT_TELL
+    if row.detector == "too_good":
+        return "suspect"
+    worse, fine = again[row].votes(row, rules)
+    if worse >= needed and worse > fine:
+        return "confirmed"
+    if needed == 0:
+        return "confirmed"
+    if row.detector == "limit" and not row.expected:
+        return "suspect"  # a wrong value that does not come again is no comfort
+    return "cleared" if fine >= needed and fine > worse else "suspect"
+
+
+def _with_actions(rows: Sequence[FindingRow], before: Sequence[FindingRow]) -> list[FindingRow]:
+    """Return the new findings with what was done about them. One that was acted on stays, even if it is gone now."""
+    acted = {_key(row): row for row in before if row.action}
+    kept = [row._replace(action=acted[_key(row)].action) if _key(row) in acted else row for row in rows]
+    new = {_key(row) for row in rows}
+    gone = [row._replace(state="cleared") for key, row in acted.items() if key not in new and row.detector in DETECTORS]
+    return [*kept, *gone, *(row for row in before if row.detector not in DETECTORS)]
+
+
+def _key(row: FindingRow) -> tuple[str, str, str, str]:
+    return row.node, row.path, row.metric, row.detector

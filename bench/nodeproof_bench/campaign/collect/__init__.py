@@ -1,0 +1,1 @@
+"""Take what jobs measured into the book: from files or over HTTP."""

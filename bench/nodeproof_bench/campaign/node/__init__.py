@@ -1,0 +1,1 @@
+"""What a job of a campaign does on its node."""

@@ -1,0 +1,61 @@
+"""The kernels as text: that they are what their source says, and that their compiler takes them for every GPU."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+KERNELS = Path(__file__).parents[2] / "native/gpu"
+MODULES = ("plain", "tensor", "fp8")
+
+#: What ptxas has to take each module for, the oldest GPU that it is for, or for Volta the next one that ptxas knows.
+TARGETS = {"plain": ("sm_70", "sm_75"), "tensor": ("sm_80",), "fp8": ("sm_89",)}
+
+
+def body(text: str) -> list[str]:
+    """Return the lines without comments, which name the compiler."""
+    return [line for line in text.splitlines() if not line.lstrip().startswith("//")]
+
+
+def test_the_text_is_what_the_source_compiles_to(tmp_path: Path) -> None:
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        pytest.skip("needs nvcc")
+    version = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
+    made_by = re.search(r"nvcc (\S+)\.$", (KERNELS / "plain.ptx").read_text(), re.MULTILINE)
+    assert made_by is not None
+    if f"V{made_by[1]}" not in version:
+        pytest.skip(f"another nvcc than {made_by[1]} writes other text")
+    subprocess.run([str(KERNELS / "generate"), str(tmp_path)], check=True, capture_output=True)
+
+    for name in MODULES:
+        assert body((tmp_path / f"{name}.ptx").read_text()) == body((KERNELS / f"{name}.ptx").read_text()), name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_kernel_of_the_source_is_in_the_text_for_the_driver_that_is_promised(name: str) -> None:
+    source, text = (KERNELS / f"{name}.cu").read_text(), (KERNELS / f"{name}.ptx").read_text()
+    kernels = re.findall(r"^KERNEL(?:\s+BOUNDS\([^)]*\))?\s+(\w+)\(", source, re.MULTILINE)
+
+    assert set(re.findall(r"\.visible \.entry (\w+)\(", text)) == set(kernels)
+    version, target = {"plain": ("6.4", "sm_70"), "tensor": ("7.0", "sm_80"), "fp8": ("8.4", "sm_89")}[name]
+    assert re.search(rf"^\.version {re.escape(version)}\n\.target {target}$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_compiler_takes_the_text(name: str) -> None:
+    ptxas = shutil.which("ptxas")
+    if ptxas is None:
+        pytest.skip("needs ptxas")
+    taken = []
+    for target in TARGETS[name]:
+        argv = [ptxas, f"-arch={target}", "-o", "/dev/null", str(KERNELS / f"{name}.ptx")]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if "is not defined for option 'gpu-name'" in done.stderr:
+            continue  # too old, or too new, for this compiler
+        assert done.returncode == 0, done.stderr
+        taken.append(target)
+
+    assert taken

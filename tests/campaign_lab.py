@@ -1,0 +1,195 @@
+"""A cluster for campaigns: nine nodes of a real Slurm, an installation of nodeproof inside, and a spool that all share.
+
+All nodes are one host with few cores: what is measured is short, and only a few nodes are at work at once.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lab_site
+import mini_slurm
+from mini_slurm import Slurm
+from nodeproof_bench.campaign.book import Book
+from nodeproof_bench.campaign.book_rows import Campaign
+
+NODES = 9
+
+PLAN = """
+name = "lab"
+nodes = "{nodes}"
+[submit]
+nodes_at_once = {at_once}
+share_of_partition = 1.0
+requests_per_s = 20.0
+poll_s = {poll_s}
+patience = "60s"
+directory = "/home/jobs"
+[results]
+spool = "{spool}"
+database = "sqlite:///{database}"
+[node]
+program = "/opt/nodeproof/bin/nodeproof"
+disk = "/home/jobs"
+[act]
+{act}
+{phases}
+"""
+
+_POLICY = """
+mode = "enforce"
+[slurm]
+url = "{url}"
+token_file = "{token}"
+user_name = "root"
+timeout_s = 20
+[guard]
+share = 0.5
+drains = 1000000
+same_check_nodes = 1000000
+"""
+
+#: slurmctld shall not wait for more before it looks what may begin.
+CONF = "SchedulerParameters=batch_sched_delay=0,sched_min_interval=0\nMinJobAge=600\n"
+
+
+class Done(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Lab:
+    """The cluster, and campaigns on it. Each has a book of its own."""
+
+    def __init__(self, slurm: Slurm, directory: Path) -> None:
+        self.slurm = slurm
+        self.spool = directory / "spool"
+        self._directory = directory
+        self._policy = directory / "policy.d"
+        self._policy.mkdir(exist_ok=True)
+        token = directory / "token"
+        token.touch(mode=0o600)
+        token.write_text(slurm.token("root"))
+        (self._policy / "10-lab.toml").write_text(_POLICY.format(url=slurm.url, token=token))
+
+    def plan(
+        self,
+        name: str,
+        phases: str,
+        *,
+        nodes: str = f"n[1-{NODES}]",
+        at_once: int = 2,
+        act: str = "",
+        poll_s: float = 0.5,
+    ) -> str:
+        """Write a plan and return its file; its campaigns are in a book of that name."""
+        file = self._directory / f"{name}.toml"
+        words = {"spool": self.spool, "database": self._database(name), "phases": phases}
+        file.write_text(PLAN.format(nodes=nodes, act=act, at_once=at_once, poll_s=poll_s, **words))
+        file.chmod(0o600)
+        return str(file)
+
+    def book(self, name: str) -> Book:
+        return Book(f"sqlite:///{self._database(name)}")
+
+    def has_book(self, name: str) -> bool:
+        return self._database(name).exists()
+
+    def _database(self, name: str) -> Path:
+        return self._directory / "books" / f"{name}.db"
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "nodeproof", "campaign", *words]
+
+    def with_policy(self, *words: str) -> list[str]:
+        return self.command(*words, "--policy", str(self._policy))
+
+    def run(self, *words: str, limit_s: float = 300) -> Done:
+        """Run a subcommand that asks Slurm, to its end."""
+        done = subprocess.run(self.with_policy(*words), capture_output=True, text=True, check=False, timeout=limit_s)
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def resume(self, name: str, limit_s: float = 300) -> Done:
+        return self.run("resume", "--database", f"sqlite:///{self._database(name)}", limit_s=limit_s)
+
+    def status(self, name: str) -> dict[str, Any]:
+        words = self.command("status", "last", "--json", "--database", f"sqlite:///{self._database(name)}")
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        return dict(json.loads(done.stdout)["campaigns"][0])
+
+    def cancel(self, name: str) -> Done:
+        return self.run("cancel", "last", "--database", f"sqlite:///{self._database(name)}")
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.with_policy(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def start_resume(self, name: str) -> subprocess.Popen[bytes]:
+        return self.start("resume", "--database", f"sqlite:///{self._database(name)}")
+
+    def campaign(self, name: str) -> Campaign:
+        with self.book(name) as book:
+            return book.campaigns()[-1]
+
+    def jobs_of(self, campaign_id: str) -> Counter[str]:
+        """Return how often slurmctld took a job of each name of a campaign, by its own log of submissions."""
+        shown = self.slurm.exec("squeue", "--states=all", "--noheader", "--format=%j")
+        return Counter(word for word in shown.split() if word.startswith(f"np-{campaign_id}-"))
+
+    def free(self) -> None:
+        """Put all nodes back into service."""
+        for n in range(1, NODES + 1):
+            self.slurm.free(f"n{n}")
+
+    @contextlib.contextmanager
+    def slowed(self, node: str, bytes_per_s: int) -> Iterator[None]:
+        """Let all that runs on a node read and write its disk at this rate at most, for a `with` block."""
+        device = os.stat(self.slurm.root).st_dev
+        limit = f"{os.major(device)}:{os.minor(device)} {bytes_per_s}"
+        group = Path(f"/sys/fs/cgroup/blkio/nodeproof-lab-{os.getpid()}")
+        group.mkdir()
+        try:
+            for operation in ("read", "write"):
+                (group / f"blkio.throttle.{operation}_bps_device").write_text(limit)
+            (group / "cgroup.procs").write_text(self.slurm.mini_slurm("pid", node).strip())
+            yield
+        finally:
+            for pid in (group / "cgroup.procs").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    (group.parent / "cgroup.procs").write_text(pid)
+            group.rmdir()
+
+
+@contextlib.contextmanager
+def running(suite: str, directory: Path, more: str = "") -> Iterator[Lab]:
+    """Run a cluster for a `with` block. Jobs see the directory at its own path."""
+    root = mini_slurm.root_of(suite, "campaign")
+    (directory / "spool").mkdir(exist_ok=True)
+    bind = [f"{lab_site.site_for(root)}=/opt/nodeproof", str(directory / "spool")]
+    with mini_slurm.running(suite, "campaign", nodes=NODES, extra=CONF + more, bind=bind) as slurm:
+        yield Lab(slurm, directory)
+
+
+def killed(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def wait_for(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait a while. Returns whether the process has ended by itself."""
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        if process.poll() is not None:
+            return True
+        time.sleep(0.05)
+    return False
