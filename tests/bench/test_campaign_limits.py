@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,9 +53,7 @@ def test_what_a_node_says_is_not_believed_to_be_a_number() -> None:
 # What its checks say of what a job measured
 
 
-def verdicts(
-    directory: Path, *values: float, kind: str = "bench", policy: str = "4.5e10", **of: object
-) -> dict[str, str]:
+def verdicts(directory: Path, *values: float, kind: str = "bench", policy: str = "4.5e10", **of: Any) -> dict[str, str]:
     (directory / "limits.toml").write_text(f"[check.memory.triad]\nmin_bytes_per_s = {policy}\n" if policy else "")
     job = order(kind=kind, duration_s=1.0, policy=str(directory))
     document = report_of(Host(), job, [run(result(value=value, **of)) for value in values])

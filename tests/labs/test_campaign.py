@@ -90,6 +90,10 @@ def test_a_node_slowed_on_purpose_is_drained_with_the_reason_and_no_other(lab: L
         done = lab.run("run", plan, limit_s=500)
 
     print(f"\n{lab.slurm.release}: {done.out}{done.err}")
+    with lab.book("slow") as book:
+        own = [s for s in book.samples(lab.campaign("slow").id) if s.node == "n3"]
+    if sum(not sample.is_inconclusive for sample in own) < len(own) / 2:
+        pytest.skip(f"this host is too busy to tell: {own[0].reason}")
     states = {f"n{n}": lab.slurm.state(f"n{n}") for n in range(1, campaign_lab.NODES + 1)}
     assert [node for node, state in states.items() if "DRAIN" in state] == ["n3"]
     reason = str(lab.slurm.node("n3")["reason"])

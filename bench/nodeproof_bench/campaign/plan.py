@@ -149,7 +149,8 @@ class Results(_Table):
 class OnNode(_Table):
     """What runs on a node. `policy` is its directory of policy files, where that is not the usual one.
 
-    `disk` is the directory for the files of disk benchmarks and for what could not be delivered. Pairs meet on one of the 128 ports from `port` on.
+    `disk` is the directory for the files of disk benchmarks and for what could not be delivered. Pairs meet on one of
+    the 128 ports from `port` on.
     """
 
     program: _AbsolutePath = "/usr/bin/nodeproof"
