@@ -122,6 +122,18 @@ def test_a_check_that_could_not_tell_on_one_node_makes_that_node_unknown(book: B
     assert document["summary"]["blind_checks"] == []
 
 
+def test_a_check_that_failed_in_a_pair_convicts_neither_of_its_nodes(book: Book) -> None:
+    id_ = fill(book)
+    pair = next(task for task in book.tasks(id_) if len(task.nodes) == 2)
+    with book.engine.begin() as database:
+        for node in pair.nodes:
+            row = (id_, pair.task, node, pair.phase, "net.latency", "fail", "as slow as its partner")
+            columns = "campaign_id, task, node, phase, check_id, status, summary"
+            database.exec_driver_sql(f"INSERT INTO verdicts ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    assert set(verdicts(documented(book, id_)).values()) == {"ok"}
+
+
 def test_a_check_that_could_tell_nowhere_is_said_once_and_hides_no_node(book: Book) -> None:
     id_ = fill(book)
     with book.engine.begin() as database:

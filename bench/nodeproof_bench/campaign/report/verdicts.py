@@ -135,10 +135,12 @@ def blind_checks(gathered: Gathered) -> list[str]:
 def _of_checks(gathered: Gathered) -> Iterator[tuple[str, Reason]]:
     """Yield the checks that failed, each with its newest words, and in one reason those that could not tell.
 
-    A check that has a finding is left to that one: it knows whether the failure was confirmed, or is over.
+    A check that has a finding is left to that one: it knows whether the failure was confirmed, or is over. What failed
+    between two nodes is left to findings altogether: one of them is a healthy partner.
     """
     found = {(finding.node, finding.metric) for finding in gathered.findings}
-    newest = {(v.node, v.check_id, v.status): v for v in gathered.verdicts}
+    alone = {task.task for task in gathered.tasks if len(task.nodes) == 1}
+    newest = {(v.node, v.check_id, v.status): v for v in gathered.verdicts if v.task in alone or v.status != "fail"}
     blind = set(blind_checks(gathered))
     unclear: dict[str, list[str]] = {}
     for verdict in newest.values():
