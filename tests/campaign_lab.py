@@ -52,7 +52,7 @@ token_file = "{token}"
 user_name = "root"
 timeout_s = 20
 [guard]
-share = 0.5
+share = 1.0
 drains = 1000000
 same_check_nodes = 1000000
 """
