@@ -35,8 +35,11 @@ class FakeJob:
     @property
     def order(self) -> dict[str, Any]:
         """What the job is to do, as it finds it in its environment."""
-        environment = dict(word.split("=", 1) for word in self.spec["environment"])
-        return dict(json.loads(environment["NODEPROOF_CAMPAIGN"]))
+        return dict(json.loads(self.variable("NODEPROOF_CAMPAIGN")))
+
+    def variable(self, name: str) -> str:
+        """Return a variable of the job's environment."""
+        return dict(str(word).split("=", 1) for word in self.spec["environment"])[name]
 
     def entry(self) -> dict[str, Any]:
         return {

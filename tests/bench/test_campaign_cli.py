@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from campaign_results import free_port
 from fake_jobs import FakeJob, FakeJobs, fake_jobs
 from nodeproof.errors import NodeproofError
 from nodeproof_bench.campaign.book import Book
 from nodeproof_bench.campaign.cancelling import cancel_campaign
 from nodeproof_bench.campaign.cli import command
 from nodeproof_bench.campaign.collect.files import SCHEMA, SUFFIX, written
+from nodeproof_bench.campaign.node.post import Endpoint, post
+from nodeproof_bench.campaign.order import from_json
 
 PLAN = """
 name = "rack"
@@ -52,6 +57,13 @@ class Desk:
     def work(self, job: FakeJob) -> None:
         """Be the node: leave a result file in the spool."""
         order = job.order
+        directory = Path(order["spool"]) / order["campaign"]
+        (directory / f"{order['task']}.{order['attempt']}.{order['node']}{SUFFIX}").write_bytes(self.result(job))
+        job.state = ["COMPLETED"]
+
+    def result(self, job: FakeJob) -> bytes:
+        """Return what a job measured, as a file."""
+        order = job.order
         head = {
             "schema": SCHEMA,
             **{key: order[key] for key in ("campaign", "task", "attempt", "node", "phase", "kind")},
@@ -60,10 +72,7 @@ class Desk:
             "boot_id": "",
             "began_at": 1000.0,
         }
-        content = written(head, [{"kind": "facts", "facts": {"smbios.bios_version": "2.6.0"}}], 1090.0)
-        directory = Path(order["spool"]) / order["campaign"]
-        (directory / f"{order['task']}.{order['attempt']}.{order['node']}{SUFFIX}").write_bytes(content)
-        job.state = ["COMPLETED"]
+        return written(head, [{"kind": "facts", "facts": {"smbios.bios_version": "2.6.0"}}], 1090.0)
 
     def invoke(self, *words: str, policy: bool = True) -> Result:
         more = ["--policy", str(self.policy)] if policy else []
@@ -132,10 +141,56 @@ def test_a_task_that_failed_is_no_success(desk: Desk) -> None:
 def test_a_second_resume_of_what_is_done_changes_nothing(desk: Desk) -> None:
     desk.invoke("run", str(desk.plan))
 
+    desk.jobs.slurm.requests.clear()
+
     again = desk.invoke("resume", "last", "--database", desk.database)
 
     assert again.return_value == 0
+    assert "is done: 0 confirmed findings, 0 tasks failed" in again.stdout
     assert len(desk.jobs.jobs) == 3
+    assert desk.jobs.slurm.requests == []  # what it drained may be repaired by now
+
+
+def test_jobs_that_share_no_file_system_post_what_they_measured(desk: Desk) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    desk.plan.write_text(desk.plan.read_text().replace(f'spool = "{desk.spool}"', f'post = "{url}"'))
+    threads: list[threading.Thread] = []
+
+    def work(job: FakeJob) -> None:
+        order = from_json(job.variable("NODEPROOF_CAMPAIGN"))
+        endpoint = Endpoint(order.post, job.variable("NODEPROOF_CAMPAIGN_TOKEN"))
+        job.state = ["RUNNING"]  # the controller, which waits for an answer here, takes results meanwhile
+        until_s = time.monotonic() + 20
+        threads.append(threading.Thread(target=post, args=(endpoint, order.key, desk.result(job), until_s)))
+        threads[-1].start()
+
+    desk.jobs.on_taken = work
+    done = desk.invoke("run", str(desk.plan))
+    for thread in threads:
+        thread.join()
+
+    assert (done.exception, done.return_value) == (None, 0)
+    with Book(desk.database) as book:
+        assert [fact.value for fact in book.facts(book.campaigns()[0].id)] == 3 * ["2.6.0"]
+    secret = next(Path(desk.database.removeprefix("sqlite:///")).parent.glob("*.secret"))
+    assert secret.stat().st_mode & 0o777 == 0o600
+    tokens = {job.variable("NODEPROOF_CAMPAIGN_TOKEN") for job in desk.jobs.jobs}
+    assert len(tokens) == 3
+    assert not any(token in done.output for token in {*tokens, secret.read_text().strip()})
+
+
+def test_a_plan_shows_no_password_of_its_database(desk: Desk) -> None:
+    text = desk.plan.read_text()
+    secret = text.replace(desk.database, "postgresql+psycopg://np:s3cret@db/np")
+    assert secret != text
+    desk.plan.write_text(secret)
+    shown = desk.invoke("plan", str(desk.plan))
+    desk.plan.write_text(secret.replace("postgresql+psycopg", "mysql"))
+    refused = desk.invoke("plan", str(desk.plan))
+
+    assert "postgresql+psycopg://np:***@db/np" in shown.stdout
+    assert "results.database: expected sqlite:////file or postgresql" in str(refused.exception)
+    assert "s3cret" not in shown.output + str(refused.exception)
 
 
 def test_a_cancelled_campaign_leaves_no_job_and_cannot_be_resumed(

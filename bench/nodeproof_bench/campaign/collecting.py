@@ -49,7 +49,7 @@ class Collection:
         if self._plan.results.post:
             self._listen(self._plan.results)
         elif is_new and os.geteuid() == 0 and self._account:
-            _give(self._spool.directory, self._account)
+            give_directory(self._spool.directory, self._account)
         return self
 
     def _listen(self, results: Results) -> None:
@@ -97,11 +97,17 @@ def _opened(results: Results) -> tuple[socket.socket, ssl.SSLContext | None]:
         raise PolicyError("plan", error.key.replace("controller.", "results."), error.expected) from error
 
 
-def _give(directory: str, account: str) -> None:
+def give_directory(directory: str, account: str) -> None:
     """Make a directory that of the user whom jobs run as. Raises NodeproofError."""
     try:
         user = pwd.getpwnam(account)
-        os.chown(directory, user.pw_uid, user.pw_gid)
+        made = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)  # others may write to the spool
+        try:
+            if os.fstat(made).st_uid != os.geteuid():
+                raise NodeproofError(f"{directory}: somebody else made it: expected a directory of our own")
+            os.fchown(made, user.pw_uid, user.pw_gid)
+        finally:
+            os.close(made)
     except KeyError:
         return  # known to the nodes alone: they see whether they can write there
     except OSError as error:

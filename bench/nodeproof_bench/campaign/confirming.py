@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from nodeproof_bench.analysis.tournament import confirming
 from nodeproof_bench.campaign.book import Measured
-from nodeproof_bench.campaign.book_rows import FindingRow, Task
+from nodeproof_bench.campaign.book_rows import FindingRow, NodeRow, Task
 from nodeproof_bench.campaign.figures import label
 from nodeproof_bench.campaign.phases import CONFIRM, pair_tasks, single_tasks
 from nodeproof_bench.campaign.plan import Phase, Plan
@@ -28,6 +28,17 @@ class Suspects(NamedTuple):
 def is_suspect(finding: FindingRow) -> bool:
     """Tell whether a finding says that a node may be worse than it should be."""
     return bool(finding.node) and finding.state == "suspect" and finding.detector not in _NOT_MEASURED_AGAIN
+
+
+def known_good(nodes: Iterable[NodeRow], findings: Iterable[FindingRow], over: Iterable[Task]) -> set[str]:
+    """Return the nodes that a suspect may meet: they take part, were not found slow, and no task of their own failed.
+
+    A pair's failed task tells nothing: it may be the other node's fault.
+    """
+    included = {row.node for row in nodes if row.state == "included"}
+    slow = {finding.node for finding in findings if finding.detector not in _NOT_MEASURED_AGAIN}
+    failed = {task.nodes[0] for task in over if len(task.nodes) == 1 and task.state != "done"}
+    return included - slow - failed
 
 
 def suspects(findings: Sequence[FindingRow], measured: Iterable[Measured], plan: Plan) -> Suspects:

@@ -21,6 +21,10 @@ from nodeproof_bench.campaign.ready import Room, is_busy, is_free, open_phases, 
 from nodeproof_bench.campaign.submitting import REQUEST_S, Submitter
 from nodeproof_bench.campaign.times import seconds_of, window_of
 
+#: Reading all nodes is seconds of work for slurmctld where there are tens of thousands. If it takes so long, it is done
+#: seldom enough to take no more than this share of its time.
+SLOW_READING_S, READING_SHARE = 0.5, 0.1
+
 #: If Slurm took none of this many jobs, it is the plan that is wrong, not a node.
 MOST_REFUSALS = 3
 
@@ -71,6 +75,7 @@ class Controller:
         self._over_since: dict[str, float] = {}
         self._given_up: set[str] = set()
         self._is_told_of_window = False
+        self._reading_s = 0.0
 
     def run(self) -> str:
         """Go on until all tasks are over. Returns `done`, `stopped` or `cancelled`."""
@@ -88,7 +93,7 @@ class Controller:
                 if not is_reachable:
                     self._watcher.say("Slurm answers again")
                     is_reachable, delays = True, delays_s(SystemRandom())
-                delay_s = self._plan.submit.poll_s
+                delay_s = self._pause_s()
             self._watcher.show(self._ledger)
             if self._ledger.is_over():
                 return "done"
@@ -97,6 +102,10 @@ class Controller:
             if self._clocks.wait(delay_s):
                 return "stopped"
 
+    def _pause_s(self) -> float:
+        seldom_s = self._reading_s / READING_SHARE if self._reading_s > SLOW_READING_S else 0.0
+        return max(self._plan.submit.poll_s, seldom_s)
+
     def step(self) -> None:
         """Look at everything once, and begin what may begin. Raises SlurmError."""
         self._collect()
@@ -104,7 +113,10 @@ class Controller:
         self._look_at_all()
         if self._ledger.waiting() and not self._clocks.wait(0):
             self._client.renew(REQUEST_S)
-            self._begin_some(read_placed(self._client))
+            began_s = self._clocks.now()
+            fleet = read_placed(self._client)
+            self._reading_s = self._clocks.now() - began_s
+            self._begin_some(fleet)
 
     def _is_cancelled(self) -> bool:
         return self._ledger.book.campaign(self._ledger.campaign_id).state == "cancelled"

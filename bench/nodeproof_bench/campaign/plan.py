@@ -13,7 +13,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from nodeproof.policy.hosts import host_set
 from nodeproof.policy.problems import nearest
-from nodeproof.state import default_directory
 from nodeproof_bench.campaign.times import seconds_of, window_of
 from nodeproof_bench.suites import BENCHMARKS
 
@@ -250,7 +249,9 @@ class Plan(_Table):
 
     def database(self) -> str:
         """Return the URL of the book; the plan's, or a file in the state directory."""
-        return self.results.database or f"sqlite:///{os.path.abspath(default_directory())}/campaigns.db"
+        from nodeproof_bench.campaign.report.opened import default_database
+
+        return self.results.database or default_database()
 
 
 def _names(kind: str) -> list[str]:

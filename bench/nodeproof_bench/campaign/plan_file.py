@@ -70,6 +70,8 @@ def _problem(source: Source, path: Path, details: dict[str, Any]) -> PolicyError
         return PolicyError(source.at(path), key, f"unknown key, {nearest(str(path[-1]), sorted(_fields(path[:-1])))}")
     if details["type"] == "value_error":
         return PolicyError(source.at(path), key, harmless(str(details["ctx"]["error"]), 300))
+    if path[-1:] == ("database",):  # it may hold a password
+        return PolicyError(source.at(path), key, f"expected {_title(path)}")
     found = harmless(repr(details["input"]), _FOUND_CHARS)
     return PolicyError(source.at(path), key, f"expected {_title(path)}, found {found}")
 

@@ -12,6 +12,7 @@ from nodeproof.slurm.placed import Placed, read_placed
 from nodeproof.slurm.rest import Client
 from nodeproof.verdict import harmless, plural
 from nodeproof_bench.campaign.begin import draft, node_names
+from nodeproof_bench.campaign.book_engine import parsed
 from nodeproof_bench.campaign.phases import estimates, nodes_at_once
 from nodeproof_bench.campaign.plan_file import load_plan
 from nodeproof_bench.campaign.times import moment, shown, window_of
@@ -75,7 +76,7 @@ def document(file: str, directory: str | None) -> dict[str, Any]:
         "window": plan.submit.window,
         "expected_end": round(now + wait_s + seconds),
         "findings": plan.act.findings,
-        "database": plan.database(),
+        "database": parsed(plan.database()).render_as_string(hide_password=True),
     }
 
 

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import click
@@ -54,6 +54,8 @@ def go_on(word: str, directory: str | None, database: str | None) -> int:
         plan = plan_from_json(campaign.plan)
         if campaign.state == "cancelled":
             raise NodeproofError(f"campaign {campaign.id} was cancelled: its jobs are gone")
+        if campaign.state == "done":  # what it drained may be repaired by now: nothing is drained a second time
+            return _said_done(book, campaign.id, book.tasks(campaign.id))
         settings = site(directory)
         with _client(settings, plan) as client:
             return _Life(book, campaign, plan, client, settings, read_nodes(client)).live()
@@ -138,14 +140,7 @@ class _Life:
                 click.echo(f"campaign {campaign_id} was cancelled", err=True)
             return EXIT_UNKNOWN
         self._book.end_campaign(campaign_id, "done", time.time())
-        found = [f for f in self._book.findings(campaign_id) if f.state == "confirmed"]
-        failed = ledger.counts()["failed"]
-        for finding in found:
-            acted = f" ({finding.action})" if finding.action else ""
-            click.echo(f"confirmed: {harmless(finding.text, 300)}{harmless(acted, 200)}")
-        click.echo(f"campaign {campaign_id} is done: {plural(len(found), 'confirmed finding')}, {failed} tasks failed")
-        click.echo(f"  nodeproof campaign report {campaign_id}")
-        return 1 if found or failed else 0
+        return _said_done(self._book, campaign_id, ledger.tasks.values())
 
     def _expected(self) -> tuple[dict[int, float], int]:
         """Return what each task should take, and how many nodes are at work at once."""
@@ -159,6 +154,18 @@ class _Life:
 
         tasks = self._book.tasks(self._campaign.id)
         return {task.task: expected_s(task) for task in tasks}, nodes_at_once(self._plan, sizes)
+
+
+def _said_done(book: Book, campaign_id: str, tasks: Iterable[Task]) -> int:
+    """Say what a campaign that is done came to. Returns the exit code."""
+    found = [f for f in book.findings(campaign_id) if f.state == "confirmed"]
+    failed = sum(task.state == "failed" for task in tasks)
+    for finding in found:
+        acted = f" ({finding.action})" if finding.action else ""
+        click.echo(f"confirmed: {harmless(finding.text, 300)}{harmless(acted, 200)}")
+    click.echo(f"campaign {campaign_id} is done: {plural(len(found), 'confirmed finding')}, {failed} tasks failed")
+    click.echo(f"  nodeproof campaign report {campaign_id}")
+    return 1 if found or failed else 0
 
 
 @contextmanager

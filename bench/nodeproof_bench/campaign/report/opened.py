@@ -3,19 +3,23 @@
 import os
 
 from nodeproof.errors import NodeproofError
+from nodeproof.state import default_directory
 from nodeproof.verdict import harmless, named
 from nodeproof_bench.campaign.book import Book
 from nodeproof_bench.campaign.book_rows import Campaign
-
-DEFAULT_DATABASE = "sqlite:////var/lib/nodeproof/campaigns.db"
 
 #: Stands for the newest campaign.
 LAST = "last"
 
 
+def default_database() -> str:
+    """Return where campaigns are kept that name no database: a file in the state directory, root's or one's own."""
+    return f"sqlite:///{os.path.abspath(default_directory())}/campaigns.db"
+
+
 def open_book(url: str | None) -> Book:
     """Open a book to read it. Raises NodeproofError where there is none: reading must not make one."""
-    place = url or DEFAULT_DATABASE
+    place = url or default_database()
     file = place.removeprefix("sqlite:///")
     if file != place and os.path.isabs(file) and not os.path.exists(file):
         raise NodeproofError(f"{harmless(file, 300)}: no such book of campaigns: name it with --database")
