@@ -1,9 +1,10 @@
 """Judgement of GPUs by what was measured on them, and where they are measured."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from nodeproof.errors import KINDS
 from nodeproof.verdict import Status, Verdict
 from nodeproof_bench.placement import Place, Topology, plan
 from nodeproof_bench.result import BenchHistory, BenchResult
@@ -37,38 +38,51 @@ def judge(found: BenchResult, **parameters: object) -> Verdict:
     return verdict(found.name, history(found), **parameters)
 
 
-RATES = [
-    ("gpu.hbm_bandwidth", "copy", 2.9e12, "B/s", "min_bytes_per_s"),
-    ("gpu.pcie_bandwidth", "h2d", 55e9, "B/s", "min_bytes_per_s"),
-    ("gpu.p2p_bandwidth", "copy", 390e9, "B/s", "min_bytes_per_s"),
-    ("gpu.gemm", "bf16", 640e12, "FLOP/s", "min_flop_per_s"),
-    ("gpu.burn", "bf16", 600e12, "FLOP/s", "min_flop_per_s"),
+class Speed(NamedTuple):
+    """A check of a speed: what its benchmark measures, and the parameter that limits it."""
+
+    name: str
+    operation: str
+    value: float
+    unit: str
+    key: str
+
+    def result(self, share: float = 1, odd_share: float | None = None, **odd: Any) -> BenchResult:
+        """Return eight GPUs of this share of the speed, of which the fourth has another share and fields of its own."""
+        value, odd_value = (self.value / s if self.unit == "s" else self.value * s for s in (share, odd_share or share))
+        return eight(self.name, self.operation, value, {"value": odd_value} | odd, self.unit)
+
+
+SPEEDS = [
+    Speed("gpu.hbm_bandwidth", "copy", 2.9e12, "B/s", "min_bytes_per_s"),
+    Speed("gpu.pcie_bandwidth", "h2d", 55e9, "B/s", "min_bytes_per_s"),
+    Speed("gpu.pcie_latency", "flag", 1.5e-6, "s", "max_latency_s"),
+    Speed("gpu.p2p_bandwidth", "copy", 390e9, "B/s", "min_bytes_per_s"),
+    Speed("gpu.gemm", "bf16", 640e12, "FLOP/s", "min_flop_per_s"),
+    Speed("gpu.burn", "bf16", 600e12, "FLOP/s", "min_flop_per_s"),
 ]
 
+each_speed = pytest.mark.parametrize("speed", SPEEDS, ids=lambda speed: speed.name)
 
-@pytest.mark.parametrize(("name", "operation", "value", "unit", "key"), RATES, ids=[r[0] for r in RATES])
-def test_equal_gpus_pass_and_a_slow_one_is_named(name: str, operation: str, value: float, unit: str, key: str) -> None:
-    slow = eight(name, operation, value, {"value": 0.4 * value, "slowed_by": ["hardware_thermal"]}, unit)
 
-    assert judge(eight(name, operation, value, unit=unit)).status == Status.OK
-    found = judge(slow)
+@each_speed
+def test_equal_gpus_pass_and_a_slow_one_is_named(speed: Speed) -> None:
+    assert judge(speed.result()).status == Status.OK
+    found = judge(speed.result(odd_share=0.4, slowed_by=["hardware_thermal"]))
     assert found.status == Status.FAIL
     assert "GPU 0000:1e:00.0" in found.summary
     assert "hardware" in found.summary
 
 
-@pytest.mark.parametrize(("name", "operation", "value", "unit", "key"), RATES, ids=[r[0] for r in RATES])
-def test_what_is_learnt_holds_for_the_same_gpus_and_fails_all_of_them_when_all_are_slow(
-    name: str, operation: str, value: float, unit: str, key: str
-) -> None:
-    good = eight(name, operation, value, unit=unit)
-    limits = learnt(name, history(good))
+@each_speed
+def test_what_is_learnt_holds_for_the_same_gpus_and_fails_all_of_them_when_all_are_slow(speed: Speed) -> None:
+    limits = learnt(speed.name, history(speed.result()))
 
-    assert list(limits) == [key]
-    assert judge(good, **limits).status == Status.OK
-    found = judge(eight(name, operation, 0.8 * value, unit=unit), **limits)
+    assert list(limits) == [speed.key]
+    assert judge(speed.result(), **limits).status == Status.OK
+    found = judge(speed.result(0.75), **limits)
     assert found.status == Status.FAIL
-    assert "expected at least" in found.summary
+    assert ("expected at most" if speed.unit == "s" else "expected at least") in found.summary
 
 
 def test_a_gpu_that_answers_late_is_named() -> None:
@@ -122,32 +136,34 @@ def test_a_gpu_that_is_too_hot_at_full_load_fails() -> None:
     assert found.summary == "GPU 0000:1e:00.0 reached 88 °C at full load, expected at most 85"
 
 
-def test_a_slow_gpu_of_a_disturbed_run_is_not_condemned() -> None:
-    slow = eight("gpu.hbm_bandwidth", "copy", 2.9e12, {"value": 1.4e12})
+@each_speed
+def test_a_slow_gpu_of_a_disturbed_run_is_not_condemned(speed: Speed) -> None:
+    slow = speed.result(odd_share=0.4)
     found = judge(slow._replace(is_inconclusive=True, reason="busy"))
 
-    assert (found.status, "inconclusive" in found.summary) == (Status.UNKNOWN, True)
+    assert (found.status, "inconclusive: busy" in found.summary) == (Status.UNKNOWN, True)
 
 
-def test_wrong_values_fail_whatever_the_speed() -> None:
-    found = judge(measured("gpu.gemm", [point(GPUS[0], "bf16", 6e14)], "FLOP/s", wrong_elements=3))
+@each_speed
+def test_wrong_values_fail_whatever_the_speed_and_however_busy_the_machine_was(speed: Speed) -> None:
+    good = speed.result()
+    wrong = good._replace(fields={**good.fields, "wrong_elements": 3}, is_inconclusive=True, reason="busy")
+    found = judge(wrong)
 
-    assert found.summary == "gpu.gemm on 8 GPUs had 3 wrong values, expected none"
+    assert (found.status, found.summary) == (
+        Status.FAIL,
+        f"{speed.name} on 8 GPUs had 3 wrong values, expected none",
+    )
 
 
-@pytest.mark.parametrize("wrong", [{"value": "fast"}, {"value": -1.0}, {"value": None}, {"celsius": "hot"}])
-def test_a_malformed_point_is_unknown(wrong: dict[str, Any]) -> None:
-    good = measured("gpu.hbm_bandwidth", [point(GPUS[0], "copy", 1e12)])
+@each_speed
+def test_a_malformed_point_is_unknown_beside_a_slow_one_and_so_is_a_result_without_points(speed: Speed) -> None:
+    slow = speed.result(odd_share=0.4)
 
-    assert judge(good._replace(points=(dict(good.points[0]) | wrong,))).status == Status.UNKNOWN
-
-
-@pytest.mark.parametrize("name", ["gpu.hbm_bandwidth", "gpu.memtest", "gpu.compute_check"])
-def test_a_node_without_gpus_is_skipped_and_a_crash_is_unknown(name: str) -> None:
-    absent = failure(name, kind="absent", reason="unavailable: libcuda.so.1 is not installed")
-
-    assert verdict(name, history(failures=[absent])).status == Status.SKIP
-    assert verdict(name, history(failures=[failure(name)])).status == Status.UNKNOWN
+    assert judge(slow._replace(points=())).status == Status.UNKNOWN
+    for wrong in ({"value": "fast"}, {"value": -1.0}, {"value": None}, {"celsius": "hot"}):
+        points = (*slow.points[:-1], {**slow.points[-1], **wrong})
+        assert judge(slow._replace(points=points)).status == Status.UNKNOWN, wrong
 
 
 def count(name: str, points: list[dict[str, Any]], **fields: Any) -> BenchResult:
@@ -160,14 +176,65 @@ MEMORY = {"value": 2, "gpu": GPUS[1], "index": 1, "pattern": "zeros", "is_reprod
 UNIT = {"value": 3, "gpu": GPUS[0], "index": 0, "multiprocessor": 17, "kernel": "fma_chain", "is_reproduced": True}
 
 
+GOOD = [
+    *(speed.result() for speed in SPEEDS),
+    count("gpu.memtest", [], bytes_tested=79_000_000_000, is_complete=True),
+    count("gpu.compute_check", [], multiprocessors_seen=132, multiprocessors=132),
+]
+
+each_check = pytest.mark.parametrize("good", GOOD, ids=lambda good: good.name)
+
+
+@each_check
+def test_a_node_without_gpus_is_skipped(good: BenchResult) -> None:
+    absent = failure(good.name, kind="absent", reason="unavailable: libcuda.so.1 is not installed")
+
+    assert verdict(good.name, history(failures=[absent])).status == Status.SKIP
+
+
+@each_check
+def test_a_benchmark_that_failed_is_unknown_alone_and_beside_a_good_result(good: BenchResult) -> None:
+    assert judge(good).status == Status.OK
+    for kind in KINDS - {"absent"}:
+        broken = [failure(good.name, "--device", "1", kind=kind, reason="its work failed")]
+        assert verdict(good.name, history(failures=broken)).status == Status.UNKNOWN, kind
+        assert verdict(good.name, history(good, failures=broken)).status == Status.UNKNOWN, kind
+
+
 def test_memory_that_keeps_what_was_written_passes() -> None:
     found = judge(count("gpu.memtest", [], bytes_tested=79_000_000_000, is_complete=True))
 
     assert found.summary == "79.0 GB of GPU memory kept what was written to it"
 
 
+def test_multiprocessors_that_computed_nothing_are_unknown_and_few_are_said() -> None:
+    none, few = (count("gpu.compute_check", [], multiprocessors_seen=n, multiprocessors=132) for n in (0, 130))
+
+    assert judge(none).status == Status.UNKNOWN
+    assert judge(few).summary == "130 of 132 multiprocessors computed what they must"
+
+
 def test_memory_that_was_not_tested_is_unknown() -> None:
     assert judge(count("gpu.memtest", [], bytes_tested=0, is_complete=False)).status == Status.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("good", "key"), [(GOOD[-2], "bytes_tested"), (GOOD[-1], "multiprocessors_seen")], ids=["memtest", "compute_check"]
+)
+def test_a_malformed_count_is_unknown(good: BenchResult, key: str) -> None:
+    for wrong in (None, "all", True, float("nan")):
+        assert judge(good._replace(fields={**good.fields, key: wrong})).status == Status.UNKNOWN, wrong
+
+
+@pytest.mark.parametrize(("name", "point"), [("gpu.memtest", MEMORY), ("gpu.compute_check", UNIT)])
+def test_a_busy_machine_excuses_no_wrong_value(name: str, point: dict[str, Any]) -> None:
+    busy = count(name, [point], bytes_tested=1, multiprocessors_seen=1, multiprocessors=1)._replace(
+        is_inconclusive=True, reason="busy"
+    )
+
+    assert judge(busy).status == Status.FAIL
+    once = busy._replace(points=(point | {"is_reproduced": False},))
+    assert judge(once).status == Status.WARN
 
 
 def test_a_bad_word_is_named_with_its_bits_and_one_that_was_bad_once_is_tested_again() -> None:
@@ -186,13 +253,13 @@ def test_a_bad_word_is_named_with_its_bits_and_one_that_was_bad_once_is_tested_a
 
 
 def test_a_multiprocessor_that_computes_wrongly_is_named() -> None:
-    found = judge(count("gpu.compute_check", [UNIT], multiprocessors_seen=132))
+    found = judge(count("gpu.compute_check", [UNIT], multiprocessors_seen=132, multiprocessors=132))
 
     assert (found.status, found.summary) == (
         Status.FAIL,
         "GPU 0 (0000:1b:00.0): multiprocessor 17 computed fma_chain wrongly",
     )
-    assert judge(count("gpu.compute_check", [], multiprocessors_seen=132)).summary == (
+    assert judge(count("gpu.compute_check", [], multiprocessors_seen=132, multiprocessors=132)).summary == (
         "132 multiprocessors computed what they must"
     )
 

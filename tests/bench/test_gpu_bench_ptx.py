@@ -1,5 +1,6 @@
 """The kernels as text: that they are what their source says, and that their compiler takes them for every GPU."""
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-KERNELS = Path(__file__).parents[2] / "native/gpu"
+ROOT = Path(__file__).parents[2]
+KERNELS = ROOT / "native/gpu"
 MODULES = ("plain", "tensor", "fp8")
 
 #: What ptxas has to take each module for, the oldest GPU that it is for, or for Volta the next one that ptxas knows.
@@ -19,7 +21,23 @@ def body(text: str) -> list[str]:
     return [line for line in text.splitlines() if not line.lstrip().startswith("//")]
 
 
-def test_the_text_is_what_the_source_compiles_to(tmp_path: Path) -> None:
+def compiled(version: str) -> Path:
+    """Compile the source, if it or the compiler changed since the last time; return the folder of the text."""
+    folder = ROOT / "build/tests-ptx"
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = [KERNELS / "generate", *KERNELS.glob("*.cu"), *KERNELS.glob("*.h")]
+    with (folder / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = folder / "made"
+        newest = max(source.stat().st_mtime for source in sources)
+        if not made.exists() or made.stat().st_mtime < newest or made.read_text() != version:
+            made.unlink(missing_ok=True)
+            subprocess.run([str(KERNELS / "generate"), str(folder)], check=True, capture_output=True)
+            made.write_text(version)
+    return folder
+
+
+def test_the_text_is_what_the_source_compiles_to() -> None:
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("needs nvcc")
@@ -28,10 +46,10 @@ def test_the_text_is_what_the_source_compiles_to(tmp_path: Path) -> None:
     assert made_by is not None
     if f"V{made_by[1]}" not in version:
         pytest.skip(f"another nvcc than {made_by[1]} writes other text")
-    subprocess.run([str(KERNELS / "generate"), str(tmp_path)], check=True, capture_output=True)
+    folder = compiled(version)
 
     for name in MODULES:
-        assert body((tmp_path / f"{name}.ptx").read_text()) == body((KERNELS / f"{name}.ptx").read_text()), name
+        assert body((folder / f"{name}.ptx").read_text()) == body((KERNELS / f"{name}.ptx").read_text()), name
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -51,7 +69,7 @@ def test_the_compiler_takes_the_text(name: str) -> None:
         pytest.skip("needs ptxas")
     taken = []
     for target in TARGETS[name]:
-        argv = [ptxas, f"-arch={target}", "-o", "/dev/null", str(KERNELS / f"{name}.ptx")]
+        argv = [ptxas, f"-arch={target}", "-O1", "-o", "/dev/null", str(KERNELS / f"{name}.ptx")]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if "is not defined for option 'gpu-name'" in done.stderr:
             continue  # too old, or too new, for this compiler

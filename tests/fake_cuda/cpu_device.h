@@ -178,16 +178,25 @@ struct Tf32 {
 };
 
 /* OCP 8-bit floating point specification: bias 7, three bits of mantissa. */
-struct E4m3 {
-  enum { DEPTH = 32 };
-  static void read(const char *bytes, float *out) {
-    for (int i = 0; i < DEPTH; i++) {
-      const unsigned byte = (unsigned char)bytes[i];
+struct E4m3Values {
+  float of[256];
+  E4m3Values() {
+    for (int byte = 0; byte < 256; byte++) {
       const int exponent = byte >> 3 & 15, mantissa = byte & 7;
       const float size = exponent ? std::ldexp(8.0f + mantissa, exponent - 10)
                                   : std::ldexp((float)mantissa, -9);
-      out[i] = byte & 0x80 ? -size : size;
+      of[byte] = byte & 0x80 ? -size : size;
     }
+  }
+};
+
+static const E4m3Values E4M3_VALUES;
+
+struct E4m3 {
+  enum { DEPTH = 32 };
+  static void read(const char *bytes, float *out) {
+    for (int i = 0; i < DEPTH; i++)
+      out[i] = E4M3_VALUES.of[(unsigned char)bytes[i]];
   }
   static void multiply(float sum[4], const u32 a[4], const u32 b[2]) {
     as_warp(Lane{sum, a, b}, multiply_for_all<E4m3>);

@@ -4,7 +4,13 @@
 
 #include "cpu_device.h"
 
-enum { MOST_THREADS = 256, STACK_BYTES = 1 << 17, SHARED_BYTES = 256 << 10 };
+/* Stacks are no power of two apart: their tops would share a few lines of the caches. */
+enum {
+  WARP = 32,
+  MOST_THREADS = 256,
+  STACK_BYTES = (1 << 17) + 320,
+  SHARED_BYTES = 256 << 10
+};
 
 thread_local Index threadIdx, blockIdx, blockDim, gridDim;
 u32 current_multiprocessor;
@@ -17,13 +23,13 @@ struct Fiber {
 };
 
 struct Warp {
-  Lane lanes[32];
+  Lane lanes[WARP];
   u32 arrived, round;
 };
 
 /* All static: what a function keeps in registers is lost in a jump. */
 static Fiber fibers[MOST_THREADS];
-static Warp warps[MOST_THREADS / 32];
+static Warp warps[MOST_THREADS / WARP];
 static char *stacks;
 static jmp_buf scheduler;
 static u32 current, thread_count, left, arrived, barrier_round;
@@ -46,10 +52,10 @@ void __syncthreads() {
 }
 
 void as_warp(const Lane &lane, void (*work)(Lane *lanes)) {
-  Warp &warp = warps[current / 32];
+  Warp &warp = warps[current / WARP];
   const u32 round = warp.round;
-  warp.lanes[current % 32] = lane;
-  if (++warp.arrived == 32) {
+  warp.lanes[current % WARP] = lane;
+  if (++warp.arrived == WARP) {
     work(warp.lanes);
     warp.arrived = 0;
     warp.round++;
@@ -78,6 +84,31 @@ static void start() {
   setcontext(&context);
 }
 
+/* Let each lane that is not done go on until it waits. */
+static void run_lanes(u32 first) {
+  for (current = first; current < first + WARP && current < thread_count;
+       current++) {
+    if (fibers[current].is_done)
+      continue;
+    threadIdx.x = current;
+    if (!_setjmp(scheduler)) {
+      if (fibers[current].is_started)
+        _longjmp(fibers[current].place, 1);
+      start();
+    }
+    left -= fibers[current].is_done;
+  }
+}
+
+/* Stay with a warp while its lanes wait for each other only: what they use is in the caches. */
+static void run_warp(u32 first) {
+  u32 round;
+  do {
+    round = warps[first / WARP].round;
+    run_lanes(first);
+  } while (warps[first / WARP].round != round);
+}
+
 static void run_as_fibers() {
   if (!stacks)
     stacks = (char *)mmap(nullptr, (size_t)MOST_THREADS * STACK_BYTES,
@@ -86,17 +117,8 @@ static void run_as_fibers() {
   for (current = 0; current < thread_count; current++)
     fibers[current].is_done = false;
   for (left = thread_count; left > 0;)
-    for (current = 0; current < thread_count; current++) {
-      if (fibers[current].is_done)
-        continue;
-      threadIdx.x = current;
-      if (!_setjmp(scheduler)) {
-        if (fibers[current].is_started)
-          _longjmp(fibers[current].place, 1);
-        start();
-      }
-      left -= fibers[current].is_done;
-    }
+    for (u32 first = 0; first < thread_count; first += WARP)
+      run_warp(first);
 }
 
 void run_block(u32 threads, bool is_waiting, void (*body)(void *state),

@@ -51,8 +51,13 @@ def compute_check(history: BenchHistory) -> Verdict:
     if verdict := _judged(results, _compute_words):
         return verdict
     raise_failures(history, "gpu.compute_check")
-    seen = sum(number(r.fields, "multiprocessors_seen", r) for r in results)
-    return ok(f"{seen:.0f} multiprocessors computed what they must", multiprocessors=seen)
+    if untested := [r for r in results if not number(r.fields, "multiprocessors_seen", r)]:
+        refuse(untested[0], "no multiprocessor computed anything in the time that there was")
+    seen, there = (
+        sum(number(r.fields, key, r) for r in results) for key in ("multiprocessors_seen", "multiprocessors")
+    )
+    more = f" of {there:.0f}" if seen < there else ""
+    return ok(f"{seen:.0f}{more} multiprocessors computed what they must", multiprocessors=seen)
 
 
 def _judged(results: Sequence[BenchResult], words: Callable[[Mapping[str, Any]], str]) -> Verdict | None:

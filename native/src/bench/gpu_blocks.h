@@ -52,11 +52,22 @@ void gpu_points_begin(struct gpu_points *points, struct np_json *out, enum np_ki
 int gpu_points_add(struct gpu_points *points, const struct gpu_part *part, const struct np_samples *samples,
                    const struct gpu_seen *seen, char why[BENCH_WHY_BYTES]);
 
-/** Write the end of the parts, and the figures of the whole. Returns 0, or -ENOTSUP with `why` if there was no part. */
-int gpu_points_end(const struct gpu_points *points, char why[BENCH_WHY_BYTES]);
+/**
+ * Close the GPUs; before, if `rc` is 0, write the end of the parts, the figures of the whole, and which GPUs these are.
+ *
+ * Returns `rc`, or -ENOTSUP with `why` if there was no part.
+ */
+int gpu_points_end(const struct gpu_points *points, struct gpus *gpus, int rc, char why[BENCH_WHY_BYTES]);
 
 /** What gpu_blocks_measure and gpu_points_add do, for one part. */
 int gpu_points_measure(struct gpu_points *points, const struct gpu_part *part, const struct gpu_blocks *blocks,
                        char why[BENCH_WHY_BYTES]);
+
+/** Measure the parts of one GPU, for so long. Returns 0, -ECANCELED, or -errno with `why`. */
+typedef int gpu_measure_fn(struct gpu_points *points, struct gpu *gpu, double most_s, char why[BENCH_WHY_BYTES]);
+
+/** A whole benchmark: one GPU after the other is measured, each for its share of the time. Returns as a bench_fn. */
+int gpu_points_of_each(const struct bench_request *request, struct np_json *out, enum np_kind kind,
+                       gpu_measure_fn *measure, char why[BENCH_WHY_BYTES]);
 
 #endif

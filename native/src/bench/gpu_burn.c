@@ -146,13 +146,8 @@ int gpu_burn(const struct bench_request *request, struct np_json *out, char why[
     gpu_points_begin(&points, out, NP_RATE);
     for (size_t i = 0; i < gpus.count && rc == 0; i++)
         rc = put(&burners[i], &points, why);
-    if (rc == 0)
-        rc = gpu_points_end(&points, why);
-    if (rc == 0)
-        gpus_put(&gpus, out);
     for (size_t i = 0; i < gpus.count && burners != NULL; i++)
         np_samples_close(&burners[i].samples);
     free(burners);
-    gpus_close(&gpus, rc);
-    return rc;
+    return gpu_points_end(&points, &gpus, rc, why);
 }

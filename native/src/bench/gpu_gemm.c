@@ -46,16 +46,5 @@ static int measure(struct gpu_points *points, struct gpu *gpu, double most_s, ch
 
 int gpu_gemm(const struct bench_request *request, struct np_json *out, char why[BENCH_WHY_BYTES])
 {
-    struct gpus gpus;
-    struct gpu_points points;
-    int rc = gpus_open(&gpus, request, why);
-    gpu_points_begin(&points, out, NP_RATE);
-    for (size_t i = 0; i < gpus.count && rc == 0; i++)
-        rc = measure(&points, &gpus.list[i], request->seconds / (double)gpus.count, why);
-    if (rc == 0)
-        rc = gpu_points_end(&points, why);
-    if (rc == 0)
-        gpus_put(&gpus, out);
-    gpus_close(&gpus, rc);
-    return rc;
+    return gpu_points_of_each(request, out, NP_RATE, measure, why);
 }

@@ -129,8 +129,10 @@ static int measure(struct gpu_points *points, struct gpu *gpu, double most_s, ch
     for (unsigned int i = 0; i < OPERATIONS && rc == 0; i++) {
         const struct gpu_part part = {
             .gpu = gpu, .peer = gpu, .operation = OPERATION[i].name, .bytes = hbm.bytes, .node = -1};
-        const struct gpu_blocks blocks = {
-            .give = give, .state = &hbm, .work = (double)(OPERATION[i].arrays * hbm.bytes), .most_s = most_s};
+        const struct gpu_blocks blocks = {.give = give,
+                                          .state = &hbm,
+                                          .work = (double)(OPERATION[i].arrays * hbm.bytes),
+                                          .most_s = most_s / OPERATIONS};
         hbm.operation = (enum operation)i;
         rc = gpu_kernel(gpu, GPU_PLAIN, OPERATION[i].kernel, &hbm.kernel, why);
         if (rc == 0)
@@ -145,16 +147,5 @@ static int measure(struct gpu_points *points, struct gpu *gpu, double most_s, ch
 
 int gpu_hbm_bandwidth(const struct bench_request *request, struct np_json *out, char why[BENCH_WHY_BYTES])
 {
-    struct gpus gpus;
-    struct gpu_points points;
-    int rc = gpus_open(&gpus, request, why);
-    gpu_points_begin(&points, out, NP_RATE);
-    for (size_t i = 0; i < gpus.count && rc == 0; i++)
-        rc = measure(&points, &gpus.list[i], request->seconds / (double)(gpus.count * OPERATIONS), why);
-    if (rc == 0)
-        rc = gpu_points_end(&points, why);
-    if (rc == 0)
-        gpus_put(&gpus, out);
-    gpus_close(&gpus, rc);
-    return rc;
+    return gpu_points_of_each(request, out, NP_RATE, measure, why);
 }

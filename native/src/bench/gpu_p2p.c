@@ -154,11 +154,6 @@ int gpu_p2p_bandwidth(const struct bench_request *request, struct np_json *out, 
         pairs.sides = calloc(pairs.gpus.count, sizeof *pairs.sides);
         rc = pairs.sides != NULL ? measure_all(&pairs, &points, why) : bench_why(why, -ENOMEM, "%s", strerror(ENOMEM));
     }
-    if (rc == 0)
-        rc = gpu_points_end(&points, why);
-    if (rc == 0)
-        gpus_put(&pairs.gpus, out);
     free(pairs.sides);
-    gpus_close(&pairs.gpus, rc);
-    return rc;
+    return gpu_points_end(&points, &pairs.gpus, rc, why);
 }

@@ -51,7 +51,7 @@ int gpu_points_add(struct gpu_points *points, const struct gpu_part *part, const
     return 0;
 }
 
-int gpu_points_end(const struct gpu_points *points, char why[BENCH_WHY_BYTES])
+static int put_whole(const struct gpu_points *points, char why[BENCH_WHY_BYTES])
 {
     if (points->operation == NULL)
         return bench_why(why, -ENOTSUP, "there is nothing to measure");
@@ -61,6 +61,16 @@ int gpu_points_end(const struct gpu_points *points, char why[BENCH_WHY_BYTES])
     np_json_number(points->out, "seconds", points->seconds);
     np_json_integer(points->out, "wrong_elements", points->wrong);
     return 0;
+}
+
+int gpu_points_end(const struct gpu_points *points, struct gpus *gpus, int rc, char why[BENCH_WHY_BYTES])
+{
+    if (rc == 0)
+        rc = put_whole(points, why);
+    if (rc == 0)
+        gpus_put(gpus, points->out);
+    gpus_close(gpus, rc);
+    return rc;
 }
 
 int gpu_points_measure(struct gpu_points *points, const struct gpu_part *part, const struct gpu_blocks *blocks,
@@ -73,4 +83,16 @@ int gpu_points_measure(struct gpu_points *points, const struct gpu_part *part, c
         rc = gpu_points_add(points, part, &samples, &seen, why);
     np_samples_close(&samples);
     return rc;
+}
+
+int gpu_points_of_each(const struct bench_request *request, struct np_json *out, enum np_kind kind,
+                       gpu_measure_fn *measure, char why[BENCH_WHY_BYTES])
+{
+    struct gpus gpus;
+    struct gpu_points points;
+    int rc = gpus_open(&gpus, request, why);
+    gpu_points_begin(&points, out, kind);
+    for (size_t i = 0; i < gpus.count && rc == 0; i++)
+        rc = measure(&points, &gpus.list[i], request->seconds / (double)gpus.count, why);
+    return gpu_points_end(&points, &gpus, rc, why);
 }
