@@ -202,7 +202,7 @@ def test_the_real_program_takes_what_is_planned_and_its_lines_are_understood(tmp
         find_program()
     except BenchError as error:
         pytest.skip(str(error))
-    names = ["memory.triad", "memory.verify", "cpu.flops", "cpu.core_to_core"]
+    names = ["memory.verify", "cpu.flops", "cpu.core_to_core", "clock.consistency"]
     argv = [sys.executable, "-I", "-m", "nodeproof", "bench", *names, "--seconds", "0.05", "--json"]
     done = subprocess.run(
         [*argv, "--state-dir", str(tmp_path)], capture_output=True, text=True, check=False, timeout=120

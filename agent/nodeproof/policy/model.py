@@ -7,7 +7,8 @@ Deliberately not here: what is said about a file that does not follow it (`nodep
 import functools
 import types
 import typing
-from collections.abc import Container, Mapping
+import weakref
+from collections.abc import Callable, Container, Mapping
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from nodeproof.check import CheckSpec, Parameter
 from nodeproof.policy.hosts import host_set
 from nodeproof.policy.settings import CHECK_KEYS, TABLES, CheckSettings, Settings
+from nodeproof.verdict import Verdict
 
 Specs = Mapping[str, CheckSpec]
 
@@ -145,18 +147,22 @@ def policy_model(specs: Specs, named: Container[str] | None = None) -> type[Base
         "match": _table("match", match, "which nodes are of this class: all keys must match; none: every node"),
         **both,
     }
-    tables = {
-        table: _table(table, {key: _of_contract(key, kind, f"{table}.") for key in kind._fields}, _TABLES[table])
-        for table, kind in TABLES.items()
-    }
     top = {
         "budget_s": _of_contract("budget_s", Settings),
         "deadline_s": _of_contract("deadline_s", Settings),
-        **tables,
+        **_contract_tables(),
         **both,
         "class": Key(list[_model("class", node_class)], "list of tables", "classes of nodes"),  # type: ignore[misc]
     }
     return _model("nodeproof policy", top)
+
+
+@functools.cache
+def _contract_tables() -> Mapping[str, Key]:
+    return {
+        table: _table(table, {key: _of_contract(key, kind, f"{table}.") for key in kind._fields}, _TABLES[table])
+        for table, kind in TABLES.items()
+    }
 
 
 def policy_schema(specs: Specs) -> dict[str, Any]:
@@ -173,10 +179,26 @@ def check_model(spec: CheckSpec) -> type[BaseModel]:
 def _checks(specs: Specs) -> Key:
     subjects: dict[str, dict[str, Key]] = {}
     for spec in specs.values():
-        keys = {name: key for name, key in _check_keys(spec).items() if name != "claimed"}
-        subjects.setdefault(spec.subject, {})[spec.id.partition(".")[2]] = _table(spec.id, keys, spec.title)
+        subjects.setdefault(spec.subject, {})[spec.id.partition(".")[2]] = _check_table(spec)
     tables = {name: _table(f"checks of {name}", keys, f"checks of {name}") for name, keys in subjects.items()}
     return _table("checks", tables, "parameters of checks, by subject and condition")
+
+
+def _check_table(spec: CheckSpec) -> Key:
+    """Return the table of a check, of whose function all in it is: made once, for it takes milliseconds."""
+    made = _made.get(spec.function)
+    if made is None or made.title != spec.id:
+        keys = {name: key for name, key in _check_keys(spec).items() if name != "claimed"}
+        made = _made[spec.function] = _Made(spec.id, _table(spec.id, keys, spec.title))
+    return made.table
+
+
+class _Made(NamedTuple):
+    title: str
+    table: Key
+
+
+_made = weakref.WeakKeyDictionary[Callable[..., Verdict], _Made]()
 
 
 def _check_keys(spec: CheckSpec) -> dict[str, Key]:
