@@ -5,6 +5,7 @@
 # make gate-time: what a prolog costs on a healthy node, and a script in the manner of NHC.
 # make agent-rest: what the agent costs while nothing happens (REST=--help).
 # make bench-peers: our benchmarks beside the public tools, into bench/README.md (PEERS=--help for options).
+# make gpu-peers: those of GPUs beside PyTorch, cuBLAS and nvbandwidth, where there is a GPU (PEERS=--help).
 # .ci/run calls lint, test and labs.
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find native -type f -not -path '*/build/*')
 
-.PHONY: run test lint labs pass-time ib-pass gpu-pass gate-time agent-rest bench-peers clean
+.PHONY: run test lint labs pass-time ib-pass gpu-pass gate-time agent-rest bench-peers gpu-peers clean
 
 run: $(VENV)/.run
 	@$(BIN)/nodeproof check; echo "(exit code of nodeproof check: $$?)"
@@ -50,6 +51,9 @@ agent-rest: $(VENV)/.dev
 
 bench-peers: $(VENV)/.run
 	$(BIN)/python -m peers $(PEERS)
+
+gpu-peers: $(VENV)/.run
+	$(BIN)/python tests/performance/gpu_peers.py $(PEERS)
 
 clean:
 	rm -rf $(VENV) build

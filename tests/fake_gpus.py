@@ -1,4 +1,4 @@
-"""A libcuda.so.1 and a libnvidia-ml.so.1 without a GPU, and results of `nodeproof-bench` with them."""
+"""A libcuda.so.1, libnvidia-ml.so.1 and libcublasLt.so without a GPU, and results of `nodeproof-bench` with them."""
 
 import fcntl
 import json
@@ -22,16 +22,19 @@ Bench = Callable[..., "subprocess.CompletedProcess[str]"]
 
 _SOURCES = ("cuda.cpp", "work.cpp", "fibers.cpp", "kernels.cpp")
 
+#: Names that cuBLASLt has: each in a folder of its own, for it is there in few tests.
+CUBLASLT = tuple(f"libcublasLt.so{version}" for version in (".13", ".12", ".11", ""))
+
 
 @cache
 def library() -> Path:
-    """Build both libraries once for all workers, the kernels of native/gpu with them; return their folder."""
+    """Build the libraries once for all workers, the kernels of native/gpu with them; return their folder."""
     compilers = [shutil.which(name) for name in ("c++", "cc")]
     if None in compilers:
         pytest.skip("no C++ compiler to build a libcuda.so.1")
     folder = ROOT / "build/tests-fake-cuda"
     folder.mkdir(parents=True, exist_ok=True)
-    sources = [*FAKE.iterdir(), *KERNELS.glob("*.cu"), *KERNELS.glob("*.h"), ABI / "cuda_abi.h"]
+    sources = [*FAKE.iterdir(), *KERNELS.glob("*.cu"), *KERNELS.glob("*.h"), *ABI.glob("*_abi.h")]
     with (folder / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = folder / "libcuda.so.1"
@@ -45,25 +48,28 @@ def _build(folder: Path, cxx: str, cc: str) -> None:
     headers = [word for path in (ABI, FAKE, KERNELS) for word in ("-I", str(path))]
     sensors = ["-std=gnu17", "-o", str(folder / "libnvidia-ml.so.1"), str(FAKE / "sensors.c")]
     subprocess.run([cc, *common, *sensors], check=True)
-    driver = [
-        "-std=c++17",
-        "-march=native",
-        "-ffp-contract=off",
-        "-Wno-unknown-pragmas",
-        "-pthread",
-        *headers,
-        "-o",
-        str(folder / "new"),
-    ]
+    program = ["-std=c++17", "-march=native", "-ffp-contract=off", "-Wno-unknown-pragmas", "-pthread", *headers]
+    driver = [*program, "-Wl,-soname,libcuda.so.1", "-o", str(folder / "new")]
     subprocess.run([cxx, *common, *driver, *(str(FAKE / name) for name in _SOURCES)], check=True)
+    products = [*program, "-o", str(folder / "products"), str(FAKE / "cublaslt.cpp"), str(folder / "new")]
+    subprocess.run([cxx, *common, *products], check=True)
+    for name in CUBLASLT:
+        (folder / f"with-{name}").mkdir(exist_ok=True)
+        (folder / f"with-{name}" / name).unlink(missing_ok=True)
+        (folder / f"with-{name}" / name).symlink_to(folder / "products")
     (folder / "new").replace(folder / "libcuda.so.1")
 
 
 def environment(**words: object) -> dict[str, str]:
-    """Return the environment of a program that finds fake GPUs, told to behave like this: one small one by default."""
+    """Return the environment of a program that finds fake GPUs, told to behave like this: one small one by default.
+
+    `cublaslt` is the name under which cuBLASLt is there as well.
+    """
     told = {"gpus": 1, "sms": 2} | words
+    cublaslt = told.pop("cublaslt", None)
+    folders = [library(), *([library() / f"with-{cublaslt}"] if cublaslt else [])]
     return os.environ | {
-        "LD_LIBRARY_PATH": str(library()),
+        "LD_LIBRARY_PATH": ":".join(map(str, folders)),
         "FAKE_CUDA": " ".join(f"{name}={value}" for name, value in told.items()),
     }
 

@@ -121,7 +121,7 @@ _QUICK = (
     Entry("net.loopback", 1),
     Entry("rdma.latency", 1.5),
     Entry("gpu.hbm_bandwidth", 0, gpu_s=0.4),
-    Entry("gpu.gemm", 0, gpu_s=0.5),
+    Entry("gpu.gemm", 0, gpu_s=1),
 )
 
 _STANDARD = (
@@ -147,7 +147,7 @@ _STANDARD = (
     Entry("gpu.pcie_bandwidth", 0, gpu_s=0.6),
     Entry("gpu.pcie_latency", 0, gpu_s=0.1),
     Entry("gpu.p2p_bandwidth", 0, gpu_pair_s=0.05),
-    Entry("gpu.gemm", 0, gpu_s=1),
+    Entry("gpu.gemm", 0, gpu_s=2),
     Entry("gpu.compute_check", 0, gpu_s=0.5),
     Entry("gpu.memtest", 0, gpu_s=2),
 )

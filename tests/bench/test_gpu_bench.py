@@ -196,7 +196,7 @@ def test_a_result_names_gpus_as_the_plan_and_the_table_do(bench: Bench) -> None:
 def test_the_comparison_with_peers_runs_and_fills_its_table(build: Path) -> None:
     script = ROOT / "tests/performance/gpu_peers.py"
     argv = [sys.executable, str(script), "--runs", "1", "--copy-bytes", "1048576", "--scale", "0.001"]
-    env = environment(h2d=4e9, d2h=5e9, sms=1, capability=80)
+    env = environment(h2d=4e9, d2h=5e9, sms=1, capability=80, cublaslt="libcublasLt.so.13")
     program = ["--program", str(build / "nodeproof-bench")]
     done = subprocess.run([*argv, *program], capture_output=True, text=True, check=False, timeout=60, env=env)
 
@@ -204,5 +204,7 @@ def test_the_comparison_with_peers_runs_and_fills_its_table(build: Path) -> None
     rows = {row.split(" | ")[0]: row.split(" | ") for row in done.stdout.splitlines() if row.startswith("| ")}
     assert rows["| host to GPU"][1:2] + rows["| host to GPU"][4:6] == ["4 GB/s", "driver's copy", "4"]
     assert rows["| GPU to host"][7:] == ["1.000", "met: 0.98 |"]
+    assert {"| GEMM bf16, our kernel", "| GEMM bf16, our cuBLASLt", "| GEMM fp64, our cuBLASLt"} <= rows.keys()
+    assert "cuBLASLt: libcublasLt.so.13, version 130101" in done.stdout.splitlines()
     assert float(rows["| gpu.gemm"][1]) < 60
     assert rows["| gpu.memtest"][2] == "0 wrong"

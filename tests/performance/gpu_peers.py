@@ -1,12 +1,14 @@
 """Our GPU benchmarks beside PyTorch, nvbandwidth and the driver's own copies, on a real GPU, as a table.
 
+`make gpu-peers`, or where nothing can be installed
 `python3 tests/performance/gpu_peers.py [--device 0] [--runs 10] [--program build/…/nodeproof-bench]`
 
 It needs nothing but Python, the driver and `nodeproof-bench`; peers that are not there (PyTorch, nvbandwidth in PATH)
 are left out, and the goals that need them are said to be open. A run measures everything once, ours next to the peers',
 every other run in the opposite order; all figures are medians over the runs, ratios medians of pairs of one run. The
 peers live in one process of their own, whose context is there before anything is measured. Copies within a GPU count
-each byte twice, for it is read and written.
+each byte twice, for it is read and written. Products are compared twice: those of our own kernel, and those that we let
+cuBLASLt compute, if it is installed or PyTorch brought it.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import ctypes
 import datetime as dt
 import functools
 import importlib
+import importlib.util
 import itertools
 import json
 import math
@@ -26,6 +29,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 MIB = 1 << 20
@@ -35,10 +39,11 @@ QUANTITIES = {
     "HBM copy": ("gpu.hbm_bandwidth", "copy", "d2d"),
     "host to GPU": ("gpu.pcie_bandwidth", "h2d", "h2d"),
     "GPU to host": ("gpu.pcie_bandwidth", "d2h", "d2h"),
-    "GEMM bf16": ("gpu.gemm", "bf16", "bf16"),
-    "GEMM tf32": ("gpu.gemm", "tf32", "tf32"),
-    "GEMM fp64": ("gpu.gemm", "fp64", "fp64"),
-    "GEMM fp8": ("gpu.gemm", "fp8", "fp8"),
+}
+QUANTITIES |= {
+    f"GEMM {kind}{words}": ("gpu.gemm", f"{kind}{suffix}", kind)
+    for kind in ("bf16", "tf32", "fp64", "fp8")
+    for words, suffix in ((", our kernel", ""), (", our cuBLASLt", "_cublaslt"))
 }
 #: What is to be reached: our median over the best peer's, at least.
 GOALS = {"d2d": 0.97, "h2d": 0.98, "d2h": 0.98, "bf16": 0.9}
@@ -184,12 +189,21 @@ def nvbandwidth(program: str, device: int) -> dict[str, float]:
     return {key: 1e9 * each * float(sums[test]) for key, (test, each) in NVBANDWIDTH.items() if test in sums}
 
 
+def library_path() -> str:
+    """Return where the loader looks for libraries, and last where packages of Python have cuBLASLt."""
+    package = importlib.util.find_spec("nvidia")
+    places = package.submodule_search_locations or [] if package else []
+    found = {str(file.parent) for place in places for file in Path(place).glob("*/lib/libcublasLt.so.*")}
+    return ":".join(filter(None, (os.environ.get("LD_LIBRARY_PATH"), *sorted(found))))
+
+
 def ours(options: argparse.Namespace, name: str) -> dict[str, Any]:
     """Run one of our benchmarks; return its result with the wall time of the whole command."""
     began = time.monotonic()
     seconds = max(0.01, options.scale * SECONDS[name])
     argv = [options.program, name, "--device", str(options.device), "--seconds", f"{seconds:g}"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
+    env = os.environ | {"LD_LIBRARY_PATH": library_path()}
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300, env=env)
     result: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else sys.exit(done.stderr)
     if wrong := result.get("wrong_elements", 0) or (result["unit"] == "1" and result["value"]):
         sys.exit(f"{name}: {wrong} wrong values: {result['points'][:3]}")
@@ -260,9 +274,12 @@ def summary(runs: list[dict[str, Any]]) -> Iterator[str]:
         values = [result["value"] for result in results]
         figure = f"{statistics.median(values):.4g} {results[0]['unit']}" if results[0]["unit"] != "1" else "0 wrong"
         yield f"| {name} | {wall:.2f} | {figure} | {'' if figure == '0 wrong' else f'{scatter(values):.2f}'} |"
-    point = runs[-1]["ours"]["gpu.gemm"]["points"][0]
+    gemm = runs[-1]["ours"]["gpu.gemm"]
+    point, library = gemm["points"][0], gemm["cublaslt"]
     seen = {key: point[key] for key in ("sm_hz", "memory_hz", "power_w", "celsius", "slowed_by")}
     yield f"\nDuring the last GEMM of {point['operation']}: {seen}"
+    yield "cuBLASLt: " + (library["reason"] or f"{library['library']}, version {library['version']}")
+    yield from (f"cuBLASLt left out {part['operation']}: {part['reason']}" for part in library["left_out"])
 
 
 def find_program() -> str:

@@ -142,15 +142,16 @@ def gemm(
     *,
     min_flop_per_s: Annotated[
         dict[str, float] | None,
-        "least rate of matrix products of our own kernel, in operations per second by type (bf16, tf32, fp64, fp8); "
-        "not judged if unset",
+        "least rate of matrix products, in operations per second by type (bf16, tf32, fp64, fp8: our own kernel; "
+        "bf16_cublaslt and so on: NVIDIA's library, judged where it was measured); not judged if unset",
     ] = None,
     max_loss_ratio: Annotated[float, "how far a GPU may be behind the median of its siblings, from 0 to 1"] = 0.1,
 ) -> Verdict:
     """Every GPU multiplies matrices as fast as its siblings, and as policy asks.
 
     Tensor cores are what a training node is bought for. A GPU that is held at low clocks by heat, power or a setting
-    makes all others wait at each step.
+    makes all others wait at each step. Our own kernel is the same on every node, so that its figures compare across
+    nodes and years; those of cuBLASLt are the peak that programs see, and change with the library that is installed.
     """
     return judged(history, "gpu.gemm", Rule("FLOP/s", False, max_loss_ratio, min_flop_per_s or {}))
 

@@ -77,6 +77,11 @@ static int fill(struct gpu_product *product, np_cu_deviceptr matrix, uint64_t se
                      "cannot fill its memory", why);
 }
 
+int gpu_product_clear(struct gpu_product *product, char why[BENCH_WHY_BYTES])
+{
+    return gpu_clear(product->gpu, product->out, MOST_SUM_BYTES * (uint64_t)product->side * product->side, why);
+}
+
 int gpu_product_set(struct gpu_product *product, enum gpu_type type, uint64_t seed, char why[BENCH_WHY_BYTES])
 {
     product->type = type;
@@ -88,19 +93,17 @@ int gpu_product_set(struct gpu_product *product, enum gpu_type type, uint64_t se
         rc = fill(product, product->a, seed, why);
     if (rc == 0)
         rc = fill(product, product->b, seed + GPU_SEED_OF_B, why);
-    return rc != 0
-               ? rc
-               : gpu_clear(product->gpu, product->out, MOST_SUM_BYTES * (uint64_t)product->side * product->side, why);
+    return rc != 0 ? rc : gpu_product_clear(product, why);
 }
 
-static uint32_t depth(const struct gpu_product *product)
+uint32_t gpu_product_depth(const struct gpu_product *product)
 {
     return (uint32_t)(product->row_bytes / TYPES[product->type].element_bytes);
 }
 
 double gpu_product_work(const struct gpu_product *product)
 {
-    return 2.0 * product->side * product->side * depth(product);
+    return 2.0 * product->side * product->side * gpu_product_depth(product);
 }
 
 static unsigned int tiles(const struct gpu_product *product)
@@ -121,7 +124,7 @@ int gpu_product_verify(struct gpu_product *product, uint64_t seed, uint64_t *wro
 {
     struct gpu_findings findings = {0};
     uint64_t sums = (uint64_t)product->side * product->side;
-    uint32_t own_depth = depth(product), type = product->type;
+    uint32_t own_depth = gpu_product_depth(product), type = product->type;
     uint32_t count = SAMPLES_EACH * (unsigned int)(sums / (GPU_TILE_ROWS * GPU_TILE_COLUMNS)) * THREADS;
     void *parameters[] = {&product->out, &sums, &product->side, &own_depth, &type, &seed, &count, &product->findings};
     int rc = gpu_clear(product->gpu, product->findings, sizeof findings, why);

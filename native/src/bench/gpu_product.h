@@ -40,6 +40,12 @@ int gpu_product_open(struct gpu_product *product, struct gpu *gpu, char why[BENC
 /** Fill both matrices with whole numbers of a type. Returns 0 or -errno. */
 int gpu_product_set(struct gpu_product *product, enum gpu_type type, uint64_t seed, char why[BENCH_WHY_BYTES]);
 
+/** Forget the sums, before another computes them. Returns 0 or -errno. */
+int gpu_product_clear(struct gpu_product *product, char why[BENCH_WHY_BYTES]);
+
+/** Products that make one sum. */
+uint32_t gpu_product_depth(const struct gpu_product *product);
+
 /** Products and sums of one run, each counted. */
 double gpu_product_work(const struct gpu_product *product);
 

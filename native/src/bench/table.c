@@ -296,7 +296,7 @@ const struct benchmark BENCHMARKS[] = {
         .unit = "FLOP/s",
         .seconds = 4,
         .takes = TAKES_DEVICE,
-        .title = "matrix products of each type on tensor cores, the slowest GPU in bf16",
+        .title = "matrix products of each type on tensor cores, by our kernels and cuBLASLt, the slowest GPU in bf16",
         .needs = TENSOR_NEEDS,
         .run = gpu_gemm,
     },
