@@ -11,6 +11,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Many tests start a Python: without compiled modules each start takes three times as long.
+unexport PYTHONDONTWRITEBYTECODE
 NATIVE := $(shell find native -type f -not -path '*/build/*')
 
 .PHONY: run test lint labs pass-time ib-pass gpu-pass gate-time agent-rest bench-peers gpu-peers clean
