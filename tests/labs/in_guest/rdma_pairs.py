@@ -1,6 +1,7 @@
 """Measure links of Soft-RoCE with our benchmarks and with perftest, in turns, and print one line of JSON a pair.
 
-`tests/performance/rdma_peers.py` runs it in a virtual machine: `rdma_pairs.py PROGRAM PAIRS LINK…`. A link is of rxe0
+`tests/performance/rdma_peers.py` runs it in a virtual machine: `rdma_pairs.py PROGRAM PAIRS KINDS LINK…`. Kinds are
+latency, bandwidth, or both with a comma between. A link is of rxe0
 with itself (`self`), or with rxe1 over the wire between their interfaces (`ports`). Both programs have CPUs 0 and 1,
 one for each end.
 """
@@ -21,6 +22,8 @@ TRIPS, BULKS = {"self": 5000, "ports": 1000}, 400
 LIMIT_S = 30
 
 PEERS = {"write": "ib_write_lat", "send": "ib_send_lat", "bandwidth": "ib_write_bw"}
+
+OPERATIONS = {"latency": ("write", "send"), "bandwidth": ("bandwidth",)}
 
 #: Columns of perftest: the typical half round trip in microseconds, and the average bandwidth in MiB/s.
 COLUMNS = {"write": (4, 1e-6), "send": (4, 1e-6), "bandwidth": (3, 2**20)}
@@ -77,8 +80,8 @@ def peer(operation: str, between: str) -> float:
     return float(rows[0][column]) * unit
 
 
-def pair(program: str, between: str, *, is_ours_first: bool) -> dict[str, object]:
-    """Measure everything of a link once with each, operation by operation."""
+def pair(program: str, kinds: list[str], between: str, *, is_ours_first: bool) -> dict[str, object]:
+    """Measure a link once with each, kind by kind."""
     both: dict[str, dict[str, float]] = {"ours": {}, "peer": {}}
 
     def take_turn(name: str, operations: tuple[str, ...], *, is_ours: bool) -> None:
@@ -87,18 +90,18 @@ def pair(program: str, between: str, *, is_ours_first: bool) -> dict[str, object
         else:
             both["peer"] |= {operation: peer(operation, between) for operation in operations}
 
-    for name, operations in (("rdma.latency", ("write", "send")), ("rdma.bandwidth", ("bandwidth",))):
-        take_turn(name, operations, is_ours=is_ours_first)
-        take_turn(name, operations, is_ours=not is_ours_first)
+    for kind in kinds:
+        for is_ours in (is_ours_first, not is_ours_first):
+            take_turn(f"rdma.{kind}", OPERATIONS[kind], is_ours=is_ours)
     return {"between": between, **both}
 
 
 def main() -> None:
     """Measure."""
-    program, pairs, *links = sys.argv[1:]
+    program, pairs, kinds, *links = sys.argv[1:]
     for i in range(int(pairs)):
         for between in links:
-            print(json.dumps(pair(program, between, is_ours_first=i % 2 == 0)), flush=True)
+            print(json.dumps(pair(program, kinds.split(","), between, is_ours_first=i % 2 == 0)), flush=True)
 
 
 if __name__ == "__main__":
