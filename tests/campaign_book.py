@@ -4,7 +4,7 @@ What is wrong with the nodes is what the caller plants; everything else is noise
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from nodeproof_bench.campaign.book_rows import (
     Task,
     VerdictRow,
 )
+from nodeproof_bench.campaign.book_samples import packed
 
 #: 2026-03-02 08:00 UTC.
 BEGAN = 1772438400.0
@@ -111,8 +112,17 @@ def fill(book: Book, planted: Planted | None = None, shape: Shape | None = None)
     with book.engine.begin() as database:
         for table, rows in campaign.rows.items():
             if rows:
-                database.execute(insert(table), [_values(row) for row in rows])
+                stored = packed(rows) if table is tables.samples else rows
+                database.execute(insert(table), [_values(row) for row in stored])
     return campaign.shape.id
+
+
+def change_samples(book: Book, campaign_id: str, changed: Callable[[Sample], Sample]) -> None:
+    """Put other samples in the place of those of a campaign."""
+    rows = packed(changed(sample) for sample in book.samples(campaign_id))
+    with book.engine.begin() as database:
+        database.execute(delete(tables.samples).where(tables.samples.c.campaign_id == campaign_id))
+        database.execute(insert(tables.samples), [_values(row) for row in rows])
 
 
 def finding(campaign_id: str, node: str = "", **values: Any) -> FindingRow:

@@ -1,5 +1,6 @@
 """The book of campaigns: nothing is lost, nothing is there twice, and nobody else can read it."""
 
+import math
 import os
 import stat
 import subprocess
@@ -24,6 +25,7 @@ from nodeproof_bench.campaign.book_rows import (
     Sample,
     Task,
 )
+from nodeproof_bench.campaign.figures import figures
 from nodeproof_bench.campaign.lock import only_controller
 
 CAMPAIGN = Campaign("c1", "rack", 1000.0, cluster="here")
@@ -91,12 +93,37 @@ def test_a_password_is_in_no_message() -> None:
     assert "secret" not in str(raised.value)
 
 
-def test_a_book_of_a_newer_version_is_left_alone(book: Book, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("99", f"its schema is 99, this nodeproof knows {tables.VERSION}: use a newer nodeproof"),
+        (
+            "1",
+            f"its schema is 1, this nodeproof knows {tables.VERSION}: use the older nodeproof that made it, or begin",
+        ),
+    ],
+)
+def test_a_book_of_another_version_is_left_alone(book: Book, tmp_path: Path, version: str, said: str) -> None:
     with book.engine.begin() as database:
-        database.execute(update(tables.meta).values(value="99"))
+        database.execute(update(tables.meta).values(value=version))
 
-    with pytest.raises(BookError, match="its schema is 99, this nodeproof knows 1"):
+    with pytest.raises(BookError, match=said):
         Book(url_of(tmp_path))
+
+
+def test_samples_come_back_as_they_were_repeat_by_repeat(book: Book) -> None:
+    made = [
+        SAMPLE._replace(repeat=repeat, value=value, sustained=sustained, is_inconclusive=bool(why), reason=why)
+        for repeat, value, sustained, why in [
+            (1, 0.1 + 0.2, None, ""),
+            (2, 5e-324, 1e308, "steal"),
+            (3, math.inf, 0.0, ""),
+        ]
+    ]
+    other = SAMPLE._replace(metric="net.bandwidth", is_higher_better=True, stability=None, reason="straße \u2028")
+    book.store_result(RESULT, [made[0], other, *made[1:]])
+
+    assert book.samples("c1") == [*made, other]
 
 
 def test_a_file_that_is_no_book_is_told(tmp_path: Path) -> None:
@@ -225,6 +252,8 @@ def test_the_same_schema_works_on_postgresql() -> None:
         result = RESULT._replace(campaign_id=name)
         assert book.store_result(result, [SAMPLE._replace(campaign_id=name)]) == "stored"
         assert book.store_result(result) == "same"
+        assert book.samples(name) == [SAMPLE._replace(campaign_id=name)]
+        assert [f.value for f in figures(book, name, {"pairs"}, is_pair=True)] == [SAMPLE.value]
         other = Book(os.environ["NODEPROOF_POSTGRESQL"])
         taken = pytest.raises(BookError, match="another controller")
         with only_controller(book, name), other, taken, only_controller(other, name):

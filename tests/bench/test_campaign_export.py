@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from pyarrow import parquet  # type: ignore[import-untyped]  # it ships no types
 
 import campaign_book
-from campaign_book import Planted, Shape, fill
+from campaign_book import Planted, Shape, change_samples, fill
 from nodeproof.errors import NodeproofError
 from nodeproof_bench.campaign.book import Book
 from nodeproof_bench.campaign.report import cli
@@ -51,8 +51,7 @@ def test_csv_has_every_sample_as_it_is_in_the_book(book: Book, tmp_path: Path) -
 
 def test_parquet_has_every_sample_with_its_type(book: Book, tmp_path: Path) -> None:
     id_ = fill(book, shape=SMALL)
-    with book.engine.begin() as database:
-        database.exec_driver_sql("UPDATE samples SET sustained = NULL WHERE metric = 'cpu.flops'")
+    change_samples(book, id_, lambda s: s._replace(sustained=None) if s.metric == "cpu.flops" else s)
     file = tmp_path / "samples.parquet"
     export(book, id_, "parquet", str(file))
     rows = parquet.read_table(file).to_pylist()
@@ -72,8 +71,7 @@ def test_only_the_campaign_that_was_asked_for_is_written(book: Book, tmp_path: P
 
 def test_a_name_that_a_spreadsheet_would_run_is_text_in_csv(book: Book, tmp_path: Path) -> None:
     id_ = fill(book, shape=SMALL)
-    with book.engine.begin() as database:
-        database.exec_driver_sql("UPDATE samples SET reason = '=HYPERLINK(1)'")
+    change_samples(book, id_, lambda s: s._replace(reason="=HYPERLINK(1)"))
     file = tmp_path / "samples.csv"
     export(book, id_, "csv", str(file))
 

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 import campaign_book
-from campaign_book import FACTS, METRICS, Planted, Shape, fill, finding
+from campaign_book import FACTS, METRICS, Planted, Shape, change_samples, fill, finding
 from nodeproof_bench.analysis.fleet import Judgement
 from nodeproof_bench.campaign.assess import Assessment
 from nodeproof_bench.campaign.book import Book
@@ -147,10 +147,12 @@ def test_a_check_that_could_tell_nowhere_is_said_once_and_hides_no_node(book: Bo
 
 def test_a_node_whose_runs_were_all_disturbed_is_unknown_and_in_no_distribution(book: Book) -> None:
     id_ = fill(book)
-    with book.engine.begin() as database:
-        database.exec_driver_sql(
-            "UPDATE samples SET is_inconclusive = 1, reason = 'steal' WHERE node = 'n01' AND metric = 'cpu.flops'"
-        )
+    stolen = ("n01", "cpu.flops")
+    change_samples(
+        book,
+        id_,
+        lambda s: s._replace(is_inconclusive=True, reason="steal") if (s.node, s.metric) == stolen else s,
+    )
     document = documented(book, id_)
     flops = metric(document, "cpu.flops")
 

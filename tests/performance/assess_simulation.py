@@ -2,7 +2,8 @@
 
     PYTHONPATH=tests .venv/bin/python tests/performance/assess_simulation.py --nodes 10000
 
-Every node has 60 metrics in 5 repeats; one node in a thousand is 10 % slow in one of them.
+Every node has 60 metrics in 5 repeats; one node in a thousand is 10 % slow in one of them. `--database` takes the
+URL of an empty PostgreSQL database, in the place of a SQLite file in a temporary directory.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from sqlalchemy import insert
 from nodeproof_bench.campaign import book_tables as tables
 from nodeproof_bench.campaign.assess import assess
 from nodeproof_bench.campaign.book import Book
-from nodeproof_bench.campaign.book_rows import Campaign, FactRow, NodeRow, Task, VerdictRow
+from nodeproof_bench.campaign.book_rows import Campaign, FactRow, NodeRow, Sample, Task, VerdictRow
+from nodeproof_bench.campaign.book_samples import packed
 
 METRICS, REPEATS, CHECKS = 60, 5, 100
 _PARTS = ("memory", "cpu", "disk", "net", "numa")
@@ -33,13 +35,18 @@ _CHUNK = 100
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, default=10_000)
-    nodes = [f"n{n:05d}" for n in range(parser.parse_args().nodes)]
-    with tempfile.TemporaryDirectory(prefix="nodeproof-assess-") as directory, Book(_url(directory)) as book:
+    parser.add_argument("--database", help="URL of an empty database")
+    arguments = parser.parse_args()
+    nodes = [f"n{n:05d}" for n in range(arguments.nodes)]
+    with (
+        tempfile.TemporaryDirectory(prefix="nodeproof-assess-") as directory,
+        Book(arguments.database or f"sqlite:///{directory}/campaigns.db") as book,
+    ):
         began = time.monotonic()
         _fill(book, nodes)
         size = sum(file.stat().st_size for file in Path(directory).iterdir())
         print(f"{len(nodes)} nodes, {METRICS} metrics, {REPEATS} repeats, {CHECKS} verdicts a node")
-        print(f"book: {size / 1e6:.0f} MB, filled in {time.monotonic() - began:.1f} s")
+        print(f"book filled in {time.monotonic() - began:.1f} s" + (f", {size / 1e6:.0f} MB" if size else ""))
         before_mib = _peak_mib()
         began, cpu = time.monotonic(), time.process_time()
         assess(book, "c")
@@ -48,10 +55,6 @@ def main() -> None:
         slow = set(nodes[::_SLOW])
         found = {finding.node for finding in book.findings("c") if finding.detector != "check"}
         print(f"slow nodes found: {len(slow & found)} of {len(slow)}, others: {len(found - slow)}")
-
-
-def _url(directory: str) -> str:
-    return f"sqlite:///{directory}/campaigns.db"
 
 
 def _peak_mib() -> float:
@@ -70,12 +73,12 @@ def _fill(book: Book, nodes: list[str]) -> None:
         ]
         facts = [FactRow("c", node, "inventory", f"fact.{n}", "value") for node in some for n in range(CHECKS)]
         with book.engine.begin() as database:
-            database.execute(insert(tables.samples), list(_samples(some, start)))
+            database.execute(insert(tables.samples), [row._asdict() for row in packed(_samples(some, start))])
             database.execute(insert(tables.verdicts), [row._asdict() for row in verdicts])
             database.execute(insert(tables.facts), [row._asdict() for row in facts])
 
 
-def _samples(nodes: list[str], start: int) -> Iterator[dict[str, object]]:
+def _samples(nodes: list[str], start: int) -> Iterator[Sample]:
     source = np.random.default_rng(start)
     own = source.normal(0, 0.005, (len(nodes), METRICS, 1))
     values = 1e9 * np.exp(own + source.normal(0, 0.004, (len(nodes), METRICS, REPEATS)))
@@ -85,23 +88,9 @@ def _samples(nodes: list[str], start: int) -> Iterator[dict[str, object]]:
         for metric in range(METRICS):
             for repeat in range(REPEATS):
                 value = float(values[row, metric, repeat])
-                yield {
-                    "campaign_id": "c",
-                    "task": start + row + 1,
-                    "attempt": 1,
-                    "node": node,
-                    "peer": "",
-                    "phase": "bench",
-                    "repeat": repeat,
-                    "metric": f"{_PARTS[metric % len(_PARTS)]}.figure {metric}",
-                    "unit": "B/s",
-                    "is_higher_better": True,
-                    "value": value,
-                    "sustained": 0.98 * value,
-                    "stability": 0.9,
-                    "is_inconclusive": False,
-                    "reason": "",
-                }
+                name = f"{_PARTS[metric % len(_PARTS)]}.figure {metric}"
+                shared = ("c", start + row + 1, 1, node, "", "bench", repeat, name, "B/s", True)
+                yield Sample(*shared, value, 0.98 * value, 0.9)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, inspect, select,
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from nodeproof.verdict import harmless
-from nodeproof_bench.campaign import book_engine
+from nodeproof_bench.campaign import book_engine, book_samples
 from nodeproof_bench.campaign import book_tables as tables
 from nodeproof_bench.campaign.book_engine import BookError, why
 from nodeproof_bench.campaign.book_rows import (
@@ -28,6 +28,7 @@ from nodeproof_bench.campaign.book_rows import (
     Task,
     VerdictRow,
 )
+from nodeproof_bench.campaign.book_samples import SampleRow
 
 #: Columns that hold a list as JSON.
 _LISTS = frozenset({"nodes", "partitions"})
@@ -197,7 +198,7 @@ class Book:
             if before is not None:
                 database.execute(delete(tables.results).where(*_is(tables.results, before[:4])))
             _insert(database, tables.results, [result])
-            _insert(database, tables.samples, samples)
+            _insert(database, tables.samples, book_samples.packed(samples))
             _replace_facts(database, facts)
             _insert(database, tables.verdicts, verdicts)
             _add_events(database, events)
@@ -212,7 +213,8 @@ class Book:
             return any(database.execute(row.limit(1)).first() is not None for row in rows)
 
     def samples(self, campaign_id: str) -> list[Sample]:
-        return self._all(Sample, tables.samples, campaign_id, "task", "attempt", "node")
+        rows = self._all(SampleRow, tables.samples, campaign_id, "task", "attempt", "node")
+        return [sample for row in rows for sample in book_samples.unpacked(row)]
 
     def measured(self, campaign_id: str) -> list[Measured]:
         """Return which metrics each phase measured."""

@@ -80,9 +80,12 @@ def _begin_sqlite(database: Connection) -> None:
 
 def check_version(database: Connection, place: str) -> None:
     found = database.execute(select(tables.meta.c.value).where(tables.meta.c.key == "schema")).scalar()
-    if found != str(tables.VERSION):
-        said = harmless(str(found), 20)
-        raise BookError(place, f"its schema is {said}, this nodeproof knows {tables.VERSION}: use a newer nodeproof")
+    if found == str(tables.VERSION):
+        return
+    is_older = str(found).isdecimal() and int(str(found)) < tables.VERSION
+    advice = "use the older nodeproof that made it, or begin another book" if is_older else "use a newer nodeproof"
+    said = harmless(str(found), 20)
+    raise BookError(place, f"its schema is {said}, this nodeproof knows {tables.VERSION}: {advice}")
 
 
 def why(error: Exception) -> str:

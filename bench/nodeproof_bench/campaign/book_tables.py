@@ -1,4 +1,7 @@
-"""The tables of the book: the same schema on SQLite and PostgreSQL. Lists and plans are JSON in text columns."""
+"""The tables of the book: the same schema on SQLite and PostgreSQL. Lists and plans are JSON in text columns.
+
+Samples are packed (`campaign.book_samples`).
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -8,14 +11,15 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
     UniqueConstraint,
 )
 
-#: Counts up when a table changes. A book of a newer version is left alone.
-VERSION = 1
+#: Counts up when a table changes. A book of another version is left alone.
+VERSION = 2
 
 metadata = MetaData()
 
@@ -131,17 +135,13 @@ samples = Table(
     _text("node"),
     _text("peer"),
     _text("phase"),
-    _number("repeat"),
     _text("metric"),
     _text("unit"),
     _flag("is_higher_better"),
-    _time("value"),
-    _maybe("sustained"),
-    _maybe("stability"),
-    _flag("is_inconclusive"),
-    _text("reason"),
+    Column("repeats", LargeBinary, nullable=False),
+    _text("reasons"),
     _of_campaign(),
-    Index("samples_of_campaign", "campaign_id", "metric"),
+    Index("samples_of_campaign", "campaign_id", "task"),
 )
 
 facts = Table(

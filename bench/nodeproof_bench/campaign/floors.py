@@ -35,9 +35,11 @@ def with_limits(
     for number, metric in enumerate(fleet.metrics):
         target = None if SUSTAINED in metric.name else limit_of(metric.name)
         metrics.append(metric if target is None else metric._replace(floor_source=f"policy: {target.name}"))
+        if target is None:
+            continue
         kind = next(kind for kind, words in reversed(AFTER.items()) if metric.name.endswith(words))
         for row, node in enumerate(fleet.nodes):
-            if target is not None and (node, target.check, kind) in broken:
+            if (node, target.check, kind) in broken:
                 floors[row, number] = known.get((node, target.name), np.nan)
     return fleet._replace(metrics=metrics, floors=floors)
 

@@ -12,12 +12,13 @@ from nodeproof.errors import NodeproofError
 from nodeproof.verdict import harmless
 from nodeproof_bench.campaign.book import Book
 from nodeproof_bench.campaign.book_rows import Sample
+from nodeproof_bench.campaign.book_samples import SampleRow, unpacked
 from nodeproof_bench.campaign.book_tables import nodes, samples
 
 FORMATS = ("csv", "parquet")
 
-#: Rows that are in memory at a time, and in one group of a Parquet file.
-_ROWS = 50_000
+#: Rows of the book that are in memory at a time, and whose samples are in one group of a Parquet file.
+_ROWS = 10_000
 
 #: Columns: those of a sample, and the class of its node.
 COLUMNS = (*Sample._fields, "hardware_class")
@@ -43,17 +44,17 @@ def export(book: Book, campaign_id: str, form: str, output: str) -> int:
 
 
 def _batches(book: Book, campaign_id: str) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield rows in the order in which they were planned."""
+    """Yield samples in the order in which they were planned, each with the class of its node."""
     own = samples.join(
         nodes, (samples.c.campaign_id == nodes.c.campaign_id) & (samples.c.node == nodes.c.node), isouter=True
     )
-    order = [samples.c[name] for name in ("task", "attempt", "node", "peer", "metric", "repeat")]
-    statement = select(*(samples.c[name] for name in Sample._fields), nodes.c.hardware_class).select_from(own)
+    order = [samples.c[name] for name in ("task", "attempt", "node", "peer", "metric")]
+    statement = select(*(samples.c[name] for name in SampleRow._fields), nodes.c.hardware_class).select_from(own)
     statement = statement.where(samples.c.campaign_id == campaign_id).order_by(*order)
     with book.engine.connect() as database:
         rows: Any = database.execution_options(yield_per=_ROWS).execute(statement)
         for batch in rows.partitions():
-            yield [tuple(row) for row in batch]
+            yield [(*sample, hardware_class) for *row, hardware_class in batch for sample in unpacked(row)]
 
 
 def _write_csv(batches: Iterator[list[tuple[Any, ...]]], path: str) -> int:
