@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +19,15 @@ import lab_site
 import mini_slurm
 from mini_slurm import Slurm
 from nodeproof_bench.campaign.book import Book
-from nodeproof_bench.campaign.book_rows import Campaign
+from nodeproof_bench.campaign.book_rows import Campaign, Job, Result
+from nodeproof_bench.campaign.collect.files import SUFFIX
 
 NODES = 9
 
 PLAN = """
 name = "lab"
 nodes = "{nodes}"
+out_of_service = "{out_of_service}"
 [submit]
 nodes_at_once = {at_once}
 share_of_partition = 1.0
@@ -33,12 +35,14 @@ requests_per_s = 20.0
 poll_s = {poll_s}
 patience = "60s"
 directory = "/home/jobs"
+output = "/home/jobs/%x.out"
 [results]
-spool = "{spool}"
+{results}
 database = "sqlite:///{database}"
 [node]
 program = "/opt/nodeproof/bin/nodeproof"
 disk = "/home/jobs"
+{node}
 [act]
 {act}
 {phases}
@@ -75,7 +79,13 @@ class Lab:
     def __init__(self, slurm: Slurm, directory: Path) -> None:
         self.slurm = slurm
         self.spool = directory / "spool"
-        self._directory = directory
+        self.said = directory / "said"
+        #: Where the controller takes results that are posted: within the ports of this cluster.
+        self.port = int(slurm.url.rpartition(":")[2]) + 100
+        for old in (*self.of_jobs.glob("*.out"), *self.of_jobs.glob(f"*{SUFFIX}")):  # the chroot outlives its cluster
+            old.unlink()
+        self._started: list[subprocess.Popen[bytes]] = []
+        self.directory = directory
         self._policy = directory / "policy.d"
         self._policy.mkdir(exist_ok=True)
         token = directory / "token"
@@ -92,13 +102,51 @@ class Lab:
         at_once: int = 2,
         act: str = "",
         poll_s: float = 0.5,
+        results: str = "",
+        node: str = "",
+        out_of_service: str = "skip",
     ) -> str:
-        """Write a plan and return its file; its campaigns are in a book of that name."""
-        file = self._directory / f"{name}.toml"
-        words = {"spool": self.spool, "database": self._database(name), "phases": phases}
-        file.write_text(PLAN.format(nodes=nodes, act=act, at_once=at_once, poll_s=poll_s, **words))
+        """Write a plan and return its file; its campaigns are in a book of that name. Results go to the spool."""
+        file = self.directory / f"{name}.toml"
+        words = {"nodes": nodes, "act": act, "at_once": at_once, "poll_s": poll_s, "out_of_service": out_of_service}
+        places = {"results": results or f'spool = "{self.spool}"', "database": self._database(name), "node": node}
+        file.write_text(PLAN.format(phases=phases, **words, **places))
         file.chmod(0o600)
         return str(file)
+
+    @property
+    def of_jobs(self) -> Path:
+        """Where jobs write: what they say, and what they could not deliver."""
+        return self.slurm.root / "home/jobs"
+
+    @property
+    def books(self) -> Path:
+        """Where books are, and beside them what was posted, and the secret of its tokens."""
+        return self.directory / "books"
+
+    def submitted(self, name: str) -> list[Job]:
+        """Return the jobs that are in Slurm, as the book has them."""
+        if not self.has_book(name):
+            return []
+        with self.book(name) as book:
+            return [job for c in book.campaigns() for job in book.jobs(c.id) if job.job_id is not None]
+
+    def trying(self, name: str, attempt: int) -> list[Job]:
+        """Return the jobs that have a result and cannot deliver it."""
+        return [j for j in self.submitted(name) if j.attempt == attempt and "(trying again)" in self.said_by(j)]
+
+    def results(self, name: str) -> list[Result]:
+        with self.book(name) as book:
+            return book.results(book.campaigns()[-1].id)
+
+    def said_by(self, job: Job) -> str:
+        """Return what a job has said so far."""
+        file = self.of_jobs / f"{job.job_name}.out"
+        return file.read_text() if file.exists() else ""
+
+    def kept(self) -> list[str]:
+        """Return the names of results that nodes could not deliver."""
+        return [file.name for file in self.of_jobs.glob(f"*{SUFFIX}")]
 
     def book(self, name: str) -> Book:
         return Book(f"sqlite:///{self._database(name)}")
@@ -107,7 +155,7 @@ class Lab:
         return self._database(name).exists()
 
     def _database(self, name: str) -> Path:
-        return self._directory / "books" / f"{name}.db"
+        return self.books / f"{name}.db"
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "nodeproof", "campaign", *words]
@@ -132,7 +180,19 @@ class Lab:
         return self.run("cancel", "last", "--database", f"sqlite:///{self._database(name)}")
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.with_policy(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        """Start a controller. What it says is added to `said`."""
+        with self.said.open("ab") as said:
+            self._started.append(subprocess.Popen(self.with_policy(*words), stdout=said, stderr=said))
+        return self._started[-1]
+
+    def clean(self) -> None:
+        """Leave nothing of a test, whatever became of it: no controller, no job, no node out of service."""
+        for process in self._started:
+            killed(process)
+        self._started.clear()
+        self.slurm.exec("scancel", "--user=root")
+        until(lambda: not self.slurm.exec("squeue", "--noheader"), "no job is left")
+        self.free()
 
     def start_resume(self, name: str) -> subprocess.Popen[bytes]:
         return self.start("resume", "--database", f"sqlite:///{self._database(name)}")
@@ -150,6 +210,23 @@ class Lab:
         """Put all nodes back into service."""
         for n in range(1, NODES + 1):
             self.slurm.free(f"n{n}")
+
+    @contextlib.contextmanager
+    def preferred(self, node: str) -> Iterator[None]:
+        """Let what runs on a node come before all else on this host, for a `with` block; where we may, that is.
+
+        The work of others would make what is measured there inconclusive.
+        """
+        tasks = [int(task.name) for task in Path(f"/proc/{self.slurm.mini_slurm('pid', node).strip()}/task").iterdir()]
+        with contextlib.suppress(PermissionError):
+            for task in tasks:  # jobs inherit it: sched(7)
+                os.sched_setscheduler(task, os.SCHED_FIFO, os.sched_param(1))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setscheduler(task, os.SCHED_OTHER, os.sched_param(0))
 
     @contextlib.contextmanager
     def slowed(self, node: str, bytes_per_s: int) -> Iterator[None]:
@@ -183,6 +260,14 @@ def running(suite: str, directory: Path, more: str = "") -> Iterator[Lab]:
 def killed(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+def until(is_so: Callable[[], object], what: str, limit_s: float = 120) -> None:
+    """Wait until something is so, for longer than it ever takes."""
+    until_s = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < until_s, f"it did not happen in {limit_s:g} s: {what}"
+        time.sleep(0.2)
 
 
 def wait_for(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -23,6 +23,7 @@ class FakeJob:
     spec: dict[str, Any]
     state: list[str] = field(default_factory=lambda: ["PENDING"])
     user: str = "nodeproof"
+    code: int = 0
 
     @property
     def name(self) -> str:
@@ -48,6 +49,7 @@ class FakeJob:
             "user_name": self.user,
             "job_state": self.state,
             "state_reason": "None",
+            "exit_code": {"status": ["SUCCESS"], "return_code": {"set": True, "infinite": False, "number": self.code}},
             "nodes": self.node,
             "start_time": {"set": True, "infinite": False, "number": 1},
             "end_time": {"set": False, "infinite": False, "number": 0},
@@ -109,7 +111,7 @@ class FakeJobs:
             return 200, {**GOOD, "status": []}
         if rest == "state":
             return 200, {**GOOD, "jobs": [{"job_id": str(job.job_id), "state": job.state} for job in self.jobs]}
-        return 200, {**GOOD, "jobs": [job.entry() for job in self.jobs]}
+        return 200, {**GOOD, "jobs": [job.entry() for job in self.jobs if kind == "jobs" or str(job.job_id) == rest]}
 
     def _cancel(self, ids: list[str]) -> None:
         for job in self.jobs:

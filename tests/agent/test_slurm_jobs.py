@@ -9,7 +9,18 @@ from fake_slurm import CTLD_DOWN, TIMED_OUT
 from nodeproof.errors import SlurmReadOnly, SlurmUnreachable
 from nodeproof.policy.settings import SlurmSettings
 from nodeproof.slurm.answer import Applied
-from nodeproof.slurm.jobs import JobSpec, JobState, NotTaken, Submitted, Uncertain, cancel, listed, states, submit
+from nodeproof.slurm.jobs import (
+    JobSpec,
+    JobState,
+    NotTaken,
+    Submitted,
+    Uncertain,
+    cancel,
+    exit_code,
+    listed,
+    states,
+    submit,
+)
 from nodeproof.slurm.placed import Placed, placed_of, read_placed, switch_of
 from nodeproof.slurm.rest import Client
 from slurm_replay import Answer, Slurmrestd
@@ -160,3 +171,14 @@ def test_nodes_are_read_with_address_and_size(jobs: FakeJobs, client: Client) ->
     assert list(found) == ["n1", "n2"]
     assert isinstance(found["n1"], Placed)
     assert found["n1"].address == "n1"  # what Slurm does not tell is the name
+
+
+def test_the_exit_code_of_a_job_is_told_while_slurm_knows_it(jobs: FakeJobs, client: Client) -> None:
+    for code in (0, 75):
+        submit(client, SPEC)
+        jobs.jobs[-1].code = code
+    first, second = (job.job_id for job in jobs.jobs)
+
+    assert [exit_code(client, job_id) for job_id in (first, second, second + 1)] == [0, 75, None]
+    jobs.is_down = CTLD_DOWN
+    assert exit_code(client, first) is None

@@ -1,5 +1,6 @@
 """Results that are posted: real sockets, a server that goes away, and whoever has no business there."""
 
+import asyncio
 import os
 import socket
 import ssl
@@ -15,15 +16,16 @@ import pytest
 import trustme
 
 from campaign_results import CAMPAIGN, ONE, bench_line, book_at, free_port, result_file
+from nodeproof.controller.http import Request
 from nodeproof.controller.listening import opened_at
 from nodeproof.controller.place import Listen
 from nodeproof.errors import NodeproofError
 from nodeproof_bench.campaign.book import Book
-from nodeproof_bench.campaign.collect import files
+from nodeproof_bench.campaign.collect import files, server
 from nodeproof_bench.campaign.collect.server import ResultServer
 from nodeproof_bench.campaign.collect.spool import Spool, Taken
 from nodeproof_bench.campaign.collect.tokens import read_secret, token
-from nodeproof_bench.campaign.node.post import Endpoint, PostRefused, post
+from nodeproof_bench.campaign.node.post import Endpoint, PostImpossible, PostRefused, post
 from nodeproof_bench.campaign.order import Key
 
 SECRET = b"5" * 64
@@ -107,6 +109,16 @@ def test_a_node_speaks_only_for_itself(site: Site) -> None:
             site.post(result_file(), credential=token(SECRET, others[0]))
 
     assert os.listdir(site.file.parent) == []
+
+
+def test_who_comes_with_a_wrong_token_is_remembered_once_and_not_without_end(tmp_path: Path) -> None:
+    endpoint = server.Endpoint(str(tmp_path), CAMPAIGN, SECRET)
+    for task in (1, 1, *range(2, 100)):
+        path = f"/v1/results/{CAMPAIGN}/{task}.1.n1?at=0&of=1"
+        answer = asyncio.run(endpoint.answer(Request("POST", path, "Bearer x", b"x", "192.0.2.7")))
+        assert answer.status == 401
+
+    assert endpoint.strangers == [f"{task}.1.n1 from 192.0.2.7" for task in range(1, 21)]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +229,7 @@ def test_over_tls_the_certificate_must_be_right(site: Site, tmp_path: Path) -> N
     with site.serving(tls):
         with pytest.raises(TimeoutError, match="certificate"):
             post(Endpoint(url, TOKEN, str(tmp_path / "other.pem")), ONE, result_file(), time.monotonic())
-        with pytest.raises(PostRefused, match="cannot be used"):
+        with pytest.raises(PostImpossible, match="cannot be used"):
             post(Endpoint(url, TOKEN, str(tmp_path / "none.pem")), ONE, result_file(), time.monotonic())
         assert not site.file.exists()
         post(Endpoint(url, TOKEN, str(tmp_path / "ca.pem")), ONE, result_file(), time.monotonic())

@@ -28,7 +28,7 @@ from nodeproof_bench.campaign.collect.spool import Spool
 from nodeproof_bench.campaign.collect.tokens import token
 from nodeproof_bench.campaign.node import inventory, past
 from nodeproof_bench.campaign.node.local import local_directory
-from nodeproof_bench.campaign.order import TOKEN_VARIABLE, VARIABLE, WorkOrder
+from nodeproof_bench.campaign.order import NOT_TAKEN, NOT_WANTED, TOKEN_VARIABLE, VARIABLE, WorkOrder
 from nodeproof_bench.runner import find_program
 
 QUICK: dict[str, Any] = {"benchmarks": ("cpu.frequency",), "seconds": 0.02, "interval_s": 0.0}
@@ -119,6 +119,27 @@ def test_two_nodes_measure_together_whichever_comes_first(spool: Path, jobs: Exi
     assert {s.metric for s in samples} == metrics
     by_node = {node: {s.metric: s.value for s in samples if s.node == node} for node in ("n1", "n2")}
     assert by_node["n1"] == by_node["n2"]
+
+
+@needs_bench
+@pytest.mark.skipif(any(Path("/sys/class").glob("infiniband/*")), reason="needs a host without RDMA")
+def test_two_nodes_without_rdma_say_so_and_have_not_failed(spool: Path, jobs: ExitStack, tmp_path: Path) -> None:
+    more: dict[str, Any] = {"peer_address": "127.0.0.1", "port": free_port(), "session": "s1"}
+    pair = order(task=2, phase="pairs", kind="pairs", benchmarks=("rdma.latency",), spool=str(spool), **more)
+    listener = begin(jobs, pair._replace(role="listen", peer_node="n2"))
+    caller = begin(jobs, pair._replace(node="n2", role="connect", peer_node="n1"))
+
+    why = "not available: {} has no active RDMA port"
+    for job, node in ((listener, "n1"), (caller, "n2")):
+        assert done(job) == (0, f"nodeproof: rdma.latency: {why.format(node)}\n")
+    with book_at(tmp_path) as book:
+        taken = Spool(str(spool), CAMPAIGN).collect(book)
+        results, verdicts = book.results(CAMPAIGN), book.verdicts(CAMPAIGN)
+        assert [one.outcome for one in taken] == ["stored", "stored"]
+        assert all(map(book.is_useful, results))  # so that it is not tried again
+    assert {(v.node, v.check_id, v.status, v.summary) for v in verdicts} == {
+        (node, "rdma.latency", "skip", why.format(node)) for node in ("n1", "n2")
+    }
 
 
 @needs_bench
@@ -236,7 +257,7 @@ def test_a_result_that_cannot_be_delivered_is_kept_and_the_job_fails(tmp_path: P
     code, said = done(job)
 
     kept = tmp_path / f"{CAMPAIGN}.1.1.n1.jsonl"
-    assert code == 1
+    assert code == NOT_TAKEN
     assert f"kept on this node in {kept}" in said
     assert "stopped by a signal before the result was delivered" in said
     assert read(ONE, "bench", kept.read_bytes())
@@ -254,7 +275,7 @@ def test_a_job_posts_with_its_token_and_one_with_anothers_keeps_its_result(tmp_p
         refused = done(begin(jobs, job, **{TOKEN_VARIABLE: other}))
         taken = done(begin(jobs, job, **{TOKEN_VARIABLE: token(secret, ONE)}))
 
-    assert refused[0] == 1
+    assert refused[0] == NOT_WANTED
     assert "refused (HTTP 401)" in refused[1]
     assert other not in refused[1]
     assert (tmp_path / f"{CAMPAIGN}.1.1.n1.jsonl").exists()

@@ -21,7 +21,8 @@ def listening(settings: ControllerSettings) -> socket.socket:
     try:
         return opened_at(listen, BACKLOG)
     except OSError as error:
-        words = f"cannot listen on {listen.words}: {error.strerror or error}"
+        why = str(error.strerror or error).partition(" (while")[0]  # Python adds the address as it has it
+        words = f"cannot listen on {listen.words}: {why}"
         raise PolicyError("policy", "controller.listen", words) from error
 
 

@@ -139,6 +139,16 @@ def listed(client: Client, name_prefix: str = "") -> list[Listed]:
     return sorted(found, key=lambda job: job.job_id)
 
 
+def exit_code(client: Client, job_id: int) -> int | None:
+    """Return the exit code of a job that is over, 0 if a signal ended it; None where Slurm does not tell (any more)."""
+    require_jobs(client)
+    answer, body = client.ask("GET", f"job/{job_id}", None, MOST_BYTES_OF_NODE)
+    try:
+        return number(body["jobs"][0]["exit_code"]["return_code"]) if isinstance(answer, Applied) else None
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
+        return None
+
+
 def cancel(client: Client, job_ids: Iterable[int]) -> Answer:
     """Cancel jobs; the answer is that of the first request which was not taken. List them to know what they are."""
     require_jobs(client)

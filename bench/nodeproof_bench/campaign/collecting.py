@@ -41,6 +41,7 @@ class Collection:
         self._directory = plan.results.spool or f"{_home(book)}/campaign-results"
         self._spool = Spool(self._directory, campaign_id)
         self._server: ResultServer | None = None
+        self._strangers = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -67,11 +68,25 @@ class Collection:
 
     def collect(self) -> None:
         """Take what came; what was refused is told. Raises NodeproofError if nothing can come any more."""
-        if self._server is not None and self._server.problem:
-            raise NodeproofError(self._server.problem)
+        if self._server is not None:
+            self._tell_of_strangers(self._server)
+            if self._server.problem:
+                raise NodeproofError(self._server.problem)
         for taken in self._spool.collect(self._book):
             if taken.outcome in {"refused", "other"}:
                 self._say(f"result {taken.key.name}: {taken.outcome}: {harmless(taken.problem, 300)}")
+
+    def _tell_of_strangers(self, server: ResultServer) -> None:
+        for stranger in server.strangers[self._strangers :]:
+            self._strangers += 1
+            self._say(f"result {harmless(stranger, 300)}: refused: the token is not of this result")
+
+
+def try_listening(results: Results) -> None:
+    """See that results can be taken where the plan says, before anything is begun. Raises PolicyError."""
+    if results.post:
+        listener, _ = _opened(results)
+        listener.close()
 
 
 def _home(book: Book) -> str:
@@ -92,7 +107,8 @@ def _opened(results: Results) -> tuple[socket.socket, ssl.SSLContext | None]:
     if (parts.scheme == "https") != bool(results.certificate_file):
         raise PolicyError("plan", "results.certificate_file", "expected with https, and with https alone")
     try:
-        return listening(settings), tls_of(settings)
+        tls = tls_of(settings)
+        return listening(settings), tls
     except PolicyError as error:
         raise PolicyError("plan", error.key.replace("controller.", "results."), error.expected) from error
 

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
-from nodeproof.errors import SlurmError, SlurmRejected, SlurmUnreachable
+from nodeproof.errors import NodeproofError, SlurmError, SlurmRejected, SlurmUnreachable
 from nodeproof.slurm.backoff import delays_s
-from nodeproof.slurm.jobs import JobState, states
+from nodeproof.slurm.jobs import JobState, exit_code, states
 from nodeproof.slurm.placed import Placed, read_placed
 from nodeproof.slurm.rest import Client
 from nodeproof_bench.campaign.book_rows import FINAL_JOB_STATES, FINAL_TASK_STATES, Job, Result, Task
 from nodeproof_bench.campaign.ledger import ACTIVE, Ledger
-from nodeproof_bench.campaign.look import Outcome, look
+from nodeproof_bench.campaign.look import Look, Outcome, look, undelivered
 from nodeproof_bench.campaign.patience import Patience
 from nodeproof_bench.campaign.plan import Plan
 from nodeproof_bench.campaign.ready import Room, is_busy, is_free, open_phases, ready
@@ -27,6 +27,9 @@ SLOW_READING_S, READING_SHARE = 0.5, 0.1
 
 #: If Slurm took none of this many jobs, it is the plan that is wrong, not a node.
 MOST_REFUSALS = 3
+
+#: If this many results could not be delivered, and none ever was, no node can: each would be kept busy for nothing.
+MOST_UNDELIVERED = 3
 
 
 class Watcher(Protocol):
@@ -48,6 +51,10 @@ class Clocks(NamedTuple):
 
 class PlanRefusedError(SlurmError):
     """Slurm takes no job of this plan."""
+
+
+class NoResultsError(NodeproofError):
+    """No node can deliver its result."""
 
 
 class Controller:
@@ -76,6 +83,8 @@ class Controller:
         self._given_up: set[str] = set()
         self._is_told_of_window = False
         self._reading_s = 0.0
+        self._undelivered: list[str] = []
+        self._told: set[str] = set()
 
     def run(self) -> str:
         """Go on until all tasks are over. Returns `done`, `stopped` or `cancelled`."""
@@ -132,6 +141,7 @@ class Controller:
         found = states(self._client)
         for task in active:
             self._look_at(task, results, found)
+        self._see_that_results_come()
 
     def _look_at(
         self, task: Task, results: Mapping[tuple[int, int, str], Result], found: Mapping[int, JobState]
@@ -145,11 +155,35 @@ class Controller:
             state = None if job.job_id is None else found.get(job.job_id)
             is_useful = result is not None and bool(result.problem) and self._ledger.book.is_useful(result)
             seen = look(job, Outcome(result, is_useful), state, self._gone_s(job, state))
+            if result is None and seen.state == "failed":
+                seen = self._explained(seen, job)
             why = f"{job.node}: {seen.why}" if seen.why else why
+            if seen.state == "done" and seen.why:
+                self._tell_once(f"{task.phase} on {job.node}: {seen.why}")
             jobs.append(self._ended(job._replace(state=seen.state), result))
         followed = self._ledger.follow(task, jobs, why)
         if followed.state in ACTIVE and any(job.state in {"failed", "lost"} for job in jobs):
             self._submitter.cancel(jobs)  # of a pair: nobody comes to the other any more
+
+    def _tell_once(self, text: str) -> None:
+        """Tell what went wrong in a job that is done all the same; of pairs, not in each."""
+        if text not in self._told:
+            self._told.add(text)
+            self._watcher.say(text)
+
+    def _explained(self, seen: Look, job: Job) -> Look:
+        """Return the same of a job that failed and brought no result, with what its exit code tells."""
+        if job.job_id is None:
+            return seen
+        self._client.renew(REQUEST_S)
+        code = exit_code(self._client, job.job_id)
+        if (where := undelivered(job, code, self._plan)) and len(self._undelivered) < MOST_UNDELIVERED:
+            self._undelivered.append(f"{job.node}: {where}")
+        return seen._replace(why=where or (f"{seen.why} (exit code {code})" if code else seen.why))
+
+    def _see_that_results_come(self) -> None:
+        if len(self._undelivered) >= MOST_UNDELIVERED and not self._ledger.counts()["done"]:
+            raise NoResultsError(f"no result comes: {self._undelivered[0]}")
 
     def _gone_s(self, job: Job, state: JobState | None) -> float:
         """Return for how long a job is over, or unknown to Slurm, as far as we saw."""

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 from nodeproof.slurm.jobs import JobState
 from nodeproof_bench.campaign.book_rows import Job, Result
+from nodeproof_bench.campaign.collect.files import SUFFIX
+from nodeproof_bench.campaign.order import NOT_TAKEN, NOT_WANTED, Key
+from nodeproof_bench.campaign.plan import Plan
 
 #: How long after a job's end its result is waited for: a shared file system shows a file late on another host.
 GRACE_S = 15.0
@@ -46,3 +49,15 @@ def look(job: Job, outcome: Outcome, state: JobState | None, gone_s: float, grac
         over = f"Slurm says {state.base}, and no result came{refused}"
         return Look("failed", over) if gone_s > grace_s else Look(job.state)
     return Look("queued" if state.base == "PENDING" else "running")
+
+
+def undelivered(job: Job, code: int | None, plan: Plan) -> str:
+    """Return where the result of a job is that could not deliver it, by its exit code; "" if it is nowhere."""
+    came_of = {NOT_TAKEN: "could not be delivered to", NOT_WANTED: "was refused at"}.get(code or 0)
+    if came_of is None:
+        return ""
+    key = Key(job.campaign_id, job.task, job.attempt, job.node)
+    where = plan.results.post or plan.results.spool
+    file = f"{key.campaign}.{key.name}{SUFFIX}"
+    kept = f"{plan.node.disk}/{file}" if plan.node.disk else f"{file} in its state directory"
+    return f"its result {came_of} {where}, and is kept on the node as {kept}"

@@ -16,6 +16,10 @@ from nodeproof_bench.strict_json import loads
 #: Variables of a job's environment.
 VARIABLE, TOKEN_VARIABLE = "NODEPROOF_CAMPAIGN", "NODEPROOF_CAMPAIGN_TOKEN"
 
+#: How a job ends, for its controller: its result was delivered, is lost, or is kept on its node since nobody took it in
+#: time, or since it was refused. The last two are EX_TEMPFAIL and EX_NOPERM of sysexits.h.
+DELIVERED, LOST, NOT_TAKEN, NOT_WANTED = 0, 1, 75, 77
+
 Kind = Literal["inventory", "bench", "pairs", "stress", "repeat"]
 Role = Literal["", "listen", "connect"]
 

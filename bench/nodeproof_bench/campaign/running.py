@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import click
 
@@ -15,10 +15,10 @@ from nodeproof.slurm.placed import Placed
 from nodeproof.slurm.rest import Client
 from nodeproof.verdict import harmless, plural
 from nodeproof_bench.campaign.begin import draft, node_names
-from nodeproof_bench.campaign.book import Book
+from nodeproof_bench.campaign.book import Book, BookError
 from nodeproof_bench.campaign.book_rows import Campaign, Task
-from nodeproof_bench.campaign.collecting import Collection
-from nodeproof_bench.campaign.controller import Clocks, Controller, PlanRefusedError
+from nodeproof_bench.campaign.collecting import Collection, try_listening
+from nodeproof_bench.campaign.controller import Clocks, Controller
 from nodeproof_bench.campaign.follow_up import FollowUp
 from nodeproof_bench.campaign.job_script import Orders
 from nodeproof_bench.campaign.ledger import Ledger
@@ -37,6 +37,7 @@ def begin(file: str, directory: str | None) -> int:
     """Begin a campaign and stay until its end. Returns the exit code."""
     plan = load_plan(file)
     settings = site(directory)
+    try_listening(plan.results)
     with _client(settings, plan) as client, Book(plan.database()) as book:
         fleet = read_nodes(client)
         made = draft(plan, fleet, client.place)
@@ -91,6 +92,7 @@ class _Life:
         campaign, book = self._campaign, self._book
         with ExitStack() as stack:
             stack.enter_context(only_controller(book, campaign.id))
+            stack.enter_context(self._stopped_by_errors())
             if book.campaign(campaign.id).state != "cancelled":
                 book.end_campaign(campaign.id, "running", None)
             stack.enter_context(_signals(self._stop))
@@ -109,15 +111,22 @@ class _Life:
         clocks = Clocks(self._stop.wait)
         controller = Controller(ledger, self._plan, self._client, submitter, collection.collect, progress, clocks)
         follow_up = FollowUp(ledger, self._plan, self._client, self._settings, progress.say)
-        try:
-            while (outcome := controller.run()) == "done":
-                if not follow_up.confirm():
-                    follow_up.act()
-                    return outcome
-        except PlanRefusedError:
-            self._book.end_campaign(self._campaign.id, "stopped", time.time())
-            raise
+        while (outcome := controller.run()) == "done":
+            if not follow_up.confirm():
+                follow_up.act()
+                return outcome
         return outcome
+
+    @contextmanager
+    def _stopped_by_errors(self) -> Iterator[None]:
+        """Let the book say that nobody is at work any more when an error ends this life, and how to go on."""
+        try:
+            yield
+        except NodeproofError:
+            with suppress(BookError):  # it may be the book that fails, and this says so
+                self._book.end_campaign(self._campaign.id, "stopped", time.time())
+            click.echo(_how_to_go_on(self._campaign.id), err=True)
+            raise
 
     def _close(self, ledger: Ledger, outcome: str) -> int:
         """Say how it ended and what to do next."""
@@ -130,12 +139,7 @@ class _Life:
         if outcome != "done":
             if outcome == "stopped":
                 self._book.end_campaign(campaign_id, "stopped", None)
-                click.echo(
-                    f"campaign {campaign_id} is stopped, and its jobs go on.\n"
-                    f"  go on with it: nodeproof campaign resume {campaign_id}\n"
-                    f"  end its jobs:  nodeproof campaign cancel {campaign_id}",
-                    err=True,
-                )
+                click.echo(_how_to_go_on(campaign_id), err=True)
             else:
                 click.echo(f"campaign {campaign_id} was cancelled", err=True)
             return EXIT_UNKNOWN
@@ -154,6 +158,14 @@ class _Life:
 
         tasks = self._book.tasks(self._campaign.id)
         return {task.task: expected_s(task) for task in tasks}, nodes_at_once(self._plan, sizes)
+
+
+def _how_to_go_on(campaign_id: str) -> str:
+    return (
+        f"campaign {campaign_id} is stopped, and its jobs go on.\n"
+        f"  go on with it: nodeproof campaign resume {campaign_id}\n"
+        f"  end its jobs:  nodeproof campaign cancel {campaign_id}"
+    )
 
 
 def _said_done(book: Book, campaign_id: str, tasks: Iterable[Task]) -> int:

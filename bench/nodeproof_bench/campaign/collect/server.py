@@ -3,7 +3,7 @@
 A result comes in parts, each small enough for `nodeproof.controller.http`: `POST /v1/results/CAMPAIGN/TASK.ATTEMPT.NODE
 ?at=OFFSET&of=TOTAL`. What has come of it is in a file that a restart leaves alone, and a part that comes twice changes
 nothing. The last part makes the result whole: only then is it judged, and answered with what became of it. What is
-refused is noted in a file for the book (`collect.spool`). Holds no state but the disk's.
+refused is noted in a file for the book (`collect.spool`). Holds no state but the disk's, and who was turned away.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import re
 import socket
 import ssl
 import threading
+from collections.abc import Sequence
 from typing import Self
 from urllib.parse import parse_qsl
 
@@ -32,14 +33,18 @@ _PART = ".part"
 
 _MODE = 0o640
 
+#: Whoever may reach the port may come with a wrong token, under any name: so many are told of.
+_MOST_STRANGERS = 20
+
 
 class Endpoint:
-    """Answers requests for one campaign; raises nothing, whatever they hold."""
+    """Answers requests for one campaign; raises nothing, whatever they hold. `strangers` came with wrong tokens."""
 
     def __init__(self, directory: str, campaign_id: str, secret: bytes) -> None:
         self._directory = os.path.join(directory, campaign_id)
         self._campaign_id = campaign_id
         self._secret = secret
+        self.strangers: list[str] = []
 
     async def answer(self, request: Request) -> Response:
         path, _, query = request.path.partition("?")
@@ -54,6 +59,7 @@ class Endpoint:
             return refusal(400, str(error))
         scheme, _, found = request.authorization.partition(" ")
         if scheme.lower() != "bearer" or not is_token(self._secret, key, found.strip()):
+            self._remember(f"{key.name} from {request.peer}")
             return refusal(401, "the token is not of this result")
         place = _place(query)
         if place is None:
@@ -98,6 +104,10 @@ class Endpoint:
         os.unlink(part)
         return Response(201, {"status": "stored"})
 
+    def _remember(self, stranger: str) -> None:
+        if stranger not in self.strangers and len(self.strangers) < _MOST_STRANGERS:
+            self.strangers.append(stranger)
+
     def _note(self, key: Key, why: str) -> None:
         """Say for the book that something was refused: never silently."""
         with contextlib.suppress(OSError):
@@ -121,6 +131,11 @@ class ResultServer:
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="results", daemon=True)
         self.problem = ""
+
+    @property
+    def strangers(self) -> Sequence[str]:
+        """Which results came with a wrong token, and from where; more and more of them."""
+        return self._endpoint.strangers
 
     def __enter__(self) -> Self:
         self._thread.start()

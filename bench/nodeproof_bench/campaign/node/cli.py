@@ -12,7 +12,8 @@ from nodeproof_bench.campaign.order import TOKEN_VARIABLE, VARIABLE, OrderError,
 def work() -> int:
     """Do one job of a campaign on this node. For the job's script alone: what to do is in its environment.
 
-    Exit code: 0 a result was delivered, 1 it was not, 2 there is no order, or a wrong one.
+    Exit code: 0 a result was delivered, 1 it is lost, 2 there is no order, or a wrong one; 75 the result is kept on
+    this node, since nobody took it in time, 77 since it was refused.
     """
     order = _order()
     token = os.environ.pop(TOKEN_VARIABLE, "")  # no child of ours has any business with it

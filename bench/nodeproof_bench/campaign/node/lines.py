@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nodeproof.verdict import harmless
+from nodeproof.verdict import Status, harmless
 
 #: Problems beyond these say nothing more.
 _MOST_PROBLEMS = 50
@@ -30,10 +30,21 @@ class Lines:
     def history(self, events: Sequence[Mapping[str, Any]]) -> None:
         self.all.append({"kind": "history", "events": events})
 
+    def unavailable(self, benchmarks: Sequence[str], why: str) -> None:
+        """Say that these cannot be measured here, which is no failure: each is a check that is skipped."""
+        skipped = [{"id": name, "status": Status.SKIP.word, "summary": why} for name in benchmarks]
+        self.check({"results": skipped})
+        self.problem(f"{', '.join(benchmarks)}: {why}")
+
     def problem(self, text: str) -> None:
         """Say that something could not be done, here and in the job's own output."""
         self._problems += 1
         said = harmless(text, 300)
-        print(f"nodeproof: {said}", flush=True)  # noqa: T201  # to the job's output
+        say(said)
         if self._problems <= _MOST_PROBLEMS:
             self.all.append({"kind": "problem", "text": said})
+
+
+def say(text: str) -> None:
+    """Say something in the job's own output, where an operator looks who finds no result."""
+    print(f"nodeproof: {text}", flush=True)  # noqa: T201

@@ -74,10 +74,18 @@ def pair(bench: Bench, order: WorkOrder, lines: Lines, until_s: float) -> None:
         names = [name for name in names if not BENCHMARKS[name].is_on_rdma]
     with meet(order, names, min(until_s, time.monotonic() + order.meet_s)) as peer:
         if not peer.benchmarks:
-            raise NodeproofError(f"{order.node} and {order.peer_node} have no benchmark in common")
+            _say_what_is_missing(order, names, lines)
         for repeat in range(1, order.repeats + 1):
             for name in peer.benchmarks:
                 _WithPeer(bench, order, peer).measure(name, repeat, lines)
+
+
+def _say_what_is_missing(order: WorkOrder, own: Sequence[str], lines: Lines) -> None:
+    """Say why two nodes can measure nothing together. A node without RDMA is not sick: it has nothing to try again."""
+    if not all(name in BENCHMARKS and BENCHMARKS[name].is_on_rdma for name in order.benchmarks):
+        raise NodeproofError(f"{order.node} and {order.peer_node} have no benchmark in common")
+    why = f"not available: {order.peer_node if own else order.node} has no active RDMA port"
+    lines.unavailable(order.benchmarks, why)
 
 
 class _WithPeer(NamedTuple):

@@ -6,6 +6,7 @@ less often; a clear refusal is not. See `nodeproof_bench.campaign.collect.server
 
 import random
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from nodeproof.errors import NodeproofError
@@ -39,20 +40,26 @@ class PostRefused(NodeproofError):
     """The endpoint said clearly that it does not take this result."""
 
 
+class PostImpossible(NodeproofError):
+    """The endpoint cannot be asked at all from here."""
+
+
 class _NotNow(Exception):
     """No answer, or one that may be another later."""
 
 
-def post(endpoint: Endpoint, key: Key, content: bytes, until_s: float) -> None:
-    """Have a result stored; tries until `until_s` (monotonic), once at least.
+def post(
+    endpoint: Endpoint, key: Key, content: bytes, until_s: float, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Have a result stored; tries until `until_s` (monotonic), once at least. `say` is told what is tried again.
 
-    Raises PostRefused, or TimeoutError with what went wrong the last time.
+    Raises PostRefused, PostImpossible, or TimeoutError with what went wrong the last time.
     """
     import httpx
 
     transport = httpx.HTTPTransport(verify=_tls(endpoint) if endpoint.url.startswith("https:") else False)
     headers = {"Authorization": f"Bearer {endpoint.token}"}
-    pause_s = _PAUSE_S
+    pause_s, said = _PAUSE_S, ""
     with httpx.Client(transport=transport, headers=headers, timeout=_REQUEST_S, trust_env=False) as client:
         url = f"{endpoint.url.rstrip('/')}/v1/results/{key.campaign}/{key.name}"
         while True:
@@ -62,6 +69,9 @@ def post(endpoint: Endpoint, key: Key, content: bytes, until_s: float) -> None:
                 problem = str(error).replace(endpoint.token or " ", "<token>")
             if time.monotonic() + pause_s > until_s:
                 raise TimeoutError(problem)
+            if problem != said:
+                say(f"{problem} (trying again)")
+                said = problem
             time.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311  # so that not all nodes come at once
             pause_s = min(2 * pause_s, _MOST_PAUSE_S)
 
@@ -100,4 +110,4 @@ def _tls(endpoint: Endpoint) -> "ssl.SSLContext":
     try:
         return ssl.create_default_context(cafile=endpoint.ca_file or None)
     except OSError as error:
-        raise PostRefused(f"{endpoint.ca_file}: cannot be used: {error.strerror or error}") from error
+        raise PostImpossible(f"{endpoint.ca_file}: cannot be used: {error.strerror or error}") from error

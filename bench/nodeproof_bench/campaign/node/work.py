@@ -24,15 +24,14 @@ from nodeproof.report.document import Context, as_json
 from nodeproof_bench.campaign import limits
 from nodeproof_bench.campaign.collect.files import MOST_BYTES, SCHEMA, written
 from nodeproof_bench.campaign.node import inventory, judging, measuring, past
-from nodeproof_bench.campaign.node.deliver import deliver, keep
-from nodeproof_bench.campaign.node.lines import Lines
-from nodeproof_bench.campaign.order import WorkOrder
+from nodeproof_bench.campaign.node.deliver import deliver
+from nodeproof_bench.campaign.node.kept import earlier, keep
+from nodeproof_bench.campaign.node.lines import Lines, say
+from nodeproof_bench.campaign.order import DELIVERED, LOST, NOT_TAKEN, WorkOrder
 
 #: How long delivering may take beyond the order's limit (Slurm's own is two minutes beyond it), and after SIGTERM:
 #: SIGKILL comes after KillWait, 30 s by default (slurm.conf(5)).
 _MORE_S, _AFTER_SIGNAL_S = 90.0, 20.0
-
-DELIVERED, NOT_DELIVERED = 0, 1
 
 #: Kinds of jobs that judge all checks: corrected errors and throttling show under stress and after it, and what failed
 #: in each of them is no accident.
@@ -44,7 +43,30 @@ class _TimeIsUp(BaseException):
 
 
 def work(order: WorkOrder, token: str) -> int:
-    """Do what an order says. Returns the exit code: 0 if a result was delivered."""
+    """Do what an order says, or deliver what an earlier attempt did and could not deliver. Returns the exit code."""
+    kept = earlier(order)
+    if kept is not None:
+        say(f"attempt {kept.attempt} measured this, and it is delivered now")
+        content, until_s = kept.content, time.monotonic() + _MORE_S
+    else:
+        content, until_s = _made(order)
+    try:
+        code = deliver(order, token, content, until_s)
+    except Exception:  # noqa: BLE001  # what was measured must not be lost to a bug
+        traceback.print_exc()
+        code = NOT_TAKEN
+    except BaseException:  # noqa: BLE001  # SIGTERM or SIGINT, as the main module raises them
+        _ignore_signals()
+        say("stopped by a signal before the result was delivered")
+        code = NOT_TAKEN
+    is_safe = code == DELIVERED or keep(order, content)
+    if kept is not None and is_safe:
+        kept.forget()
+    return code if is_safe or kept is not None else LOST
+
+
+def _made(order: WorkOrder) -> tuple[bytes, float]:
+    """Do the work. Returns the result file, and until when it may be delivered (monotonic)."""
     began_s, lines = time.monotonic(), Lines()
     left_s = min(order.limit_s, order.ends_at - time.time() if order.ends_at else order.limit_s)
     until_s = began_s + max(1.0, left_s)
@@ -56,15 +78,7 @@ def work(order: WorkOrder, token: str) -> int:
         lines.all = [line for line in lines.all if line["kind"] == "problem"]
         lines.problem(f"the result had {len(content)} bytes, expected at most {MOST_BYTES}: it is left out")
         content = written(head, lines.all, time.time())
-    try:
-        is_there = deliver(order, token, content, time.monotonic() + _AFTER_SIGNAL_S if stop else until_s + _MORE_S)
-    except BaseException as error:
-        if isinstance(error, Exception):
-            raise
-        keep(order, content)
-        print("nodeproof: stopped by a signal before the result was delivered", flush=True)  # noqa: T201
-        return NOT_DELIVERED
-    return DELIVERED if is_there else NOT_DELIVERED
+    return content, time.monotonic() + _AFTER_SIGNAL_S if stop else until_s + _MORE_S
 
 
 def _done(host: Host, order: WorkOrder, lines: Lines, until_s: float) -> bool:
@@ -80,11 +94,16 @@ def _done(host: Host, order: WorkOrder, lines: Lines, until_s: float) -> bool:
     except _TimeIsUp:
         lines.problem(f"the limit of {order.limit_s:g} s was over before the work was done")
     except BaseException:  # noqa: BLE001  # SIGTERM or SIGINT, as the main module raises them
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
+        _ignore_signals()
         lines.problem("stopped by a signal before the work was done")
         return True
     return False
+
+
+def _ignore_signals() -> None:
+    """Let the first signal be the last: whoever sent it sends SIGKILL next, and until then a result can be saved."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _do(host: Host, order: WorkOrder, lines: Lines, until_s: float) -> None:
