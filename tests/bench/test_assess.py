@@ -38,7 +38,15 @@ def store(book: Book, name: str, task: int, samples: Sequence[Sample], verdicts:
 
 
 def bench(
-    name: str, task: int, node: str, *, slow: float = 0.0, phase: str = "bench", repeats: int = 5, seed: int = 1
+    name: str,
+    task: int,
+    node: str,
+    *,
+    slow: float = 0.0,
+    phase: str = "bench",
+    repeats: int = 5,
+    seed: int = 1,
+    noise: float = 0.004,
 ) -> list[Sample]:
     source = np.random.default_rng([seed, task, int(node[1:])])
     made = list[Sample]()
@@ -46,7 +54,7 @@ def bench(
         is_rate = unit != "s"
         factor = (1 - slow if metric == "memory.triad" else 1.0) * 1.0
         for repeat in range(repeats):
-            value = usual * factor * float(np.exp(0.004 * source.normal()))
+            value = usual * factor * float(np.exp(noise * source.normal()))
             made.append(Sample(name, task, 1, node, "", phase, repeat, metric, unit, is_rate, value, value * 0.98))
     return made
 
@@ -154,6 +162,15 @@ def test_disturbed_samples_count_as_not_measured_and_never_as_bad(book: Book) ->
     assert states(book, "c") == {("n07", "disturbed"): "could-not-tell"}
 
 
+def test_a_campaign_whose_every_sample_was_disturbed_has_no_findings_and_ends(book: Book) -> None:
+    begin(book, "c", [("bench", "bench", [node]) for node in NODES])
+    for task, node in enumerate(NODES, 1):
+        store(book, "c", task, [s._replace(is_inconclusive=True) for s in bench("c", task, node, slow=0.0)])
+    assess(book, "c")
+
+    assert states(book, "c") == {}
+
+
 def paired(book: Book, bad: str) -> Assessment:
     """Judge a tournament of ten nodes in which pairs with the bad one take 50 µs more."""
     rounds = [pair for one in full(NODES[:10]) for pair in one.pairs]
@@ -176,8 +193,8 @@ def test_a_bad_pair_convicts_the_node_that_is_bad_in_all_its_pairs(book: Book) -
     assert "9 pairs" in row.text
 
 
-def verdict(task: int, node: str, status: str) -> VerdictRow:
-    return VerdictRow("c", task, node, "inventory", "memory.size", status, "a DIMM is missing")
+def verdict(task: int, node: str, status: str, check_id: str = "memory.size") -> VerdictRow:
+    return VerdictRow("c", task, node, "inventory", check_id, status, "a DIMM is missing")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +213,63 @@ def test_a_failed_check_is_a_finding_of_its_own(book: Book, said: list[str], sta
     assess(book, "c")
 
     assert states(book, "c") == {("n05", "check"): state}
+
+
+def test_a_wrong_value_that_does_not_come_again_is_no_comfort(book: Book) -> None:
+    begin(book, "c", [("bench", "bench", ["n05"]), ("confirm.bench", "bench", ["n05"])])
+    for task, word in enumerate(["fail", "ok"], 1):
+        store(book, "c", task, [], [verdict(task, "n05", word, "bench.values")])
+    assess(book, "c")
+
+    assert states(book, "c") == {("n05", "check"): "suspect"}
+
+
+def test_only_checks_of_what_was_measured_name_a_phase_to_measure_again(book: Book) -> None:
+    begin(
+        book,
+        "c",
+        [("inventory", "inventory", ["n05"]), ("early", "bench", ["n05"]), ("confirm.early", "bench", ["n05"])],
+    )
+    store(book, "c", 1, [], [verdict(1, "n05", "fail")])
+    for task in (2, 3):
+        store(book, "c", task, [], [verdict(task, "n05", "fail", "memory.triad")])
+
+    assert assess(book, "c").check_phases == {("n05", "memory.triad"): "early"}
+
+
+def doubted(book: Book, slow: Sequence[float]) -> Assessment:
+    """Judge nodes of which n07 is so slow that it may be chance, and then was measured again as slow as given."""
+    again = [("confirm.bench", "bench", ["n07"])] * len(slow)
+    begin(book, "c", [*(("bench", "bench", [node]) for node in NODES), *again])
+    for task, node in enumerate(NODES, 1):
+        store(book, "c", task, bench("c", task, node, slow=0.1 if node == "n07" else 0.0, noise=0.03))
+    for task, share in enumerate(slow, len(NODES) + 1):
+        store(book, "c", task, bench("c", task, "n07", slow=share, phase="confirm.bench", noise=0.03))
+    return assess(book, "c")
+
+
+def test_what_may_be_chance_is_no_finding_but_worth_measuring_again_more_often_than_usual(book: Book) -> None:
+    doubts = doubted(book, []).doubts
+
+    assert book.findings("c") == []
+    assert {row.node for row in doubts} == {"n07"}
+    assert max(doubts.values()) > 2
+
+
+def test_what_was_in_doubt_is_confirmed_by_all_repeats_together(book: Book) -> None:
+    doubted(book, [0.1] * 6)
+
+    assert {(f.node, f.state) for f in book.findings("c")} == {("n07", "confirmed")}
+    assert {f.metric for f in book.findings("c")} == {"memory.triad", "memory.triad sustained"}
+
+
+@pytest.mark.parametrize("slow", [[0.0] * 6, [0.1]])
+def test_what_was_in_doubt_and_is_fine_or_was_hardly_measured_again_is_no_finding(
+    book: Book, slow: Sequence[float]
+) -> None:
+    doubted(book, slow)
+
+    assert book.findings("c") == []
 
 
 def test_a_campaign_without_samples_has_no_findings(book: Book) -> None:

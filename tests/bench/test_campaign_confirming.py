@@ -32,7 +32,7 @@ def plan(confirmations: int = 2) -> Plan:
 
 
 def found(*findings: FindingRow) -> dict[str, list[str]]:
-    return dict(suspects(findings, MEASURED, plan()).by_phase)
+    return {phase: sorted(nodes) for phase, nodes in suspects(findings, MEASURED, plan()).by_phase.items()}
 
 
 def suspect(node: str = "n1", **values: Any) -> FindingRow:
@@ -40,7 +40,8 @@ def suspect(node: str = "n1", **values: Any) -> FindingRow:
 
 
 def made(by_phase: dict[str, list[str]], good: str = "", confirmations: int = 2, first: int = 1) -> list[Task]:
-    return tasks("c", plan(confirmations), Suspects(by_phase), good.split(), {}, first)
+    times = {phase: dict.fromkeys(nodes, confirmations) for phase, nodes in by_phase.items()}
+    return tasks("c", plan(confirmations), Suspects(times), good.split(), {}, first)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +69,25 @@ def test_of_phases_that_measure_the_same_it_is_the_first_of_the_plan() -> None:
     phases = (Phase(kind="bench", name="z"), Phase(kind="bench", name="a"))
     given = plan().model_copy(update={"phases": phases})
 
-    assert suspects([suspect()], late, given).by_phase == {"z": ["n1"]}
+    assert suspects([suspect()], late, given).by_phase == {"z": {"n1": 2}}
 
 
 @pytest.mark.parametrize("detector", ["too_good", "disturbed", "check"])
 def test_what_is_no_measured_fault_is_never_measured_again(detector: str) -> None:
     assert not suspects([suspect(detector=detector)], MEASURED, plan()).nodes
+
+
+def test_what_is_in_doubt_is_measured_as_often_as_it_takes_and_each_node_as_often_as_its_worst_metric() -> None:
+    doubts = {suspect("n2"): 3, suspect("n1", metric="cpu.flops sustained"): 5, suspect("n1", detector="history"): 4}
+
+    assert suspects([suspect()], MEASURED, plan(), doubts).by_phase == {"early": {"n1": 5, "n2": 3}}
+
+
+def test_a_check_of_what_was_measured_is_repeated_in_the_phase_in_which_it_failed() -> None:
+    failed = suspect(detector="check", metric="cpu.flops")
+
+    assert suspects([failed], MEASURED, plan(), {}, {("n1", "cpu.flops"): "burn"}).by_phase == {"burn": {"n1": 2}}
+    assert not suspects([failed], MEASURED, plan(), {}, {("n2", "cpu.flops"): "burn"}).nodes
 
 
 @pytest.mark.parametrize("state", ["confirmed", "cleared", "could-not-tell"])
@@ -94,6 +108,17 @@ def test_single_nodes_are_measured_as_often_as_the_plan_says(times: int) -> None
     assert Counter(task.nodes for task in again) == {("n1",): times, ("n2",): times}
     assert {task.repeat for task in again} == set(range(1, times + 1))
     assert [task.task for task in again] == list(range(7, 7 + 2 * times))
+
+
+def test_nodes_of_a_phase_may_be_measured_differently_often() -> None:
+    again = tasks("c", plan(), Suspects({"early": {"n1": 3, "n2": 1}}), (), {}, 7)
+
+    assert [(task.task, task.nodes, task.repeat) for task in again] == [
+        (7, ("n1",), 1),
+        (8, ("n2",), 1),
+        (9, ("n1",), 2),
+        (10, ("n1",), 3),
+    ]
 
 
 def test_in_pairs_each_suspect_meets_other_good_nodes_only() -> None:
@@ -119,9 +144,14 @@ def test_nothing_to_confirm_is_no_task() -> None:
     assert made({"pairs": ["n1"]}, good="n1") == []
 
 
-def test_good_nodes_take_part_were_not_found_slow_and_have_done_all_their_tasks() -> None:
-    nodes = [NodeRow("c", f"n{n}", state="skipped" if n == 6 else "included") for n in range(1, 7)]
-    findings = [suspect("n1"), suspect("n2", state="cleared"), suspect("n3", detector="too_good")]
+def test_good_nodes_take_part_have_no_fault_and_have_done_all_their_tasks() -> None:
+    nodes = [NodeRow("c", f"n{n}", state="skipped" if n == 6 else "included") for n in range(1, 8)]
+    findings = [
+        suspect("n1"),
+        suspect("n2", state="cleared"),
+        suspect("n3", detector="too_good"),
+        suspect("n7", detector="check", metric="memory.size"),
+    ]
     over = [
         Task("c", 1, "burn", "stress", "", 1, 0, ("n3",), state="done"),
         Task("c", 2, "burn", "stress", "", 1, 0, ("n4",), state="failed"),

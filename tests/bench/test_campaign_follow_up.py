@@ -14,7 +14,7 @@ from nodeproof.policy.settings import GuardSettings, Settings, SlurmSettings
 from nodeproof.slurm.rest import Client
 from nodeproof.slurm.wish import MAX_TEXT_BYTES, parts
 from nodeproof_bench.campaign.book import Book
-from nodeproof_bench.campaign.book_rows import Campaign, FindingRow, NodeRow
+from nodeproof_bench.campaign.book_rows import Campaign, FindingRow, NodeRow, Result, VerdictRow
 from nodeproof_bench.campaign.follow_up import FollowUp, reason_text
 from nodeproof_bench.campaign.ledger import Ledger
 from nodeproof_bench.campaign.plan import Act, Plan, Results
@@ -129,7 +129,7 @@ def test_only_the_findings_that_a_drain_stands_on_say_so(book: Book, slurm: Fake
         ({"metric": "disk.bandwidth", "loss": 0.01}, "campaign.cpu.flops: n1 is 12 % slow"),
         (
             {"metric": "disk.bandwidth", "detector": "limit", "expected": 9.0, "loss": 0.01},
-            "campaign.disk.bandwidth: n1 is 1 % beyond",
+            "campaign.disk.bandwidth: n1 has disk.bandwidth at it is slow",
         ),
     ],
 )
@@ -221,7 +221,14 @@ def test_a_controller_that_died_after_its_drain_drains_no_second_time_and_rememb
     [
         ({"detector": "pairs", "loss": 0.074}, "campaign.cpu.flops: n1 is 7 % slow in cpu.flops"),
         ({"detector": "history", "loss": None}, "campaign.cpu.flops: n1 is 0 % slow in cpu.flops"),
-        ({"detector": "limit", "expected": 4e10, "loss": 0.11}, "n1 is 11 % beyond the limit of cpu.flops"),
+        (
+            {
+                "detector": "limit",
+                "expected": 1e-6,
+                "text": "cpu.flops is 8 µs, 7.0 times beyond the limit of 1 µs (why)",
+            },
+            "campaign.cpu.flops: n1 has cpu.flops at 8 us, 7.0 times beyond the limit of 1 us, confirmed",
+        ),
         ({"detector": "limit", "metric": "cpu.verify", "value": 3.0, "loss": 3.0}, "n1 found 3 wrong values in cpu"),
         ({"detector": "limit", "metric": "cpu.verify", "value": 1.0, "loss": 1.0}, "n1 found 1 wrong value in cpu"),
         ({"detector": "distribution"}, "n1 varies too much in cpu.flops"),
@@ -297,13 +304,37 @@ def test_suspects_are_measured_again_once_and_in_pairs_with_good_nodes_only(book
     assert sorted(({*task.nodes} - {"n05"}).pop() for task in pairs) == sorted(good)
     alone = [task for task in again if task.phase == "confirm.bench"]
     assert [task.nodes for task in alone] == len(good) * [("n03",)]
-    assert said == ["measured again to confirm: n03, n05"]
+    assert said == ["measured again to confirm: n[03,05]"]
 
 
-def test_of_healthy_nodes_nothing_is_measured_again(book: Book) -> None:
+def test_where_nobody_stands_out_nothing_is_measured_again(book: Book) -> None:
     campaign_book.fill(book, shape=Shape(id=ID))
     before, said = book.tasks(ID), list[str]()
     with Client(SlurmSettings("http://127.0.0.1:1"), 5.0) as client:
         assert not follow_up(book, client, said).confirm()
 
     assert (book.tasks(ID), said) == (before, [])
+
+
+def test_what_is_in_doubt_is_measured_again_and_is_no_finding_meanwhile(book: Book) -> None:
+    campaign_book.fill(book, shape=Shape(id=ID, nodes=16))
+    before, said = book.tasks(ID), list[str]()
+    with Client(SlurmSettings("http://127.0.0.1:1"), 5.0) as client:
+        assert follow_up(book, client, said).confirm()
+
+    assert {(task.phase, task.nodes) for task in book.tasks(ID)[len(before) :]} == {("confirm.repeat", ("n01",))}
+    assert (book.findings(ID), said) == ([], ["measured again to confirm: n01"])
+
+
+def test_a_check_of_what_was_measured_is_repeated_where_it_failed(book: Book) -> None:
+    campaign_book.fill(book, shape=Shape(id=ID))
+    bench = next(task for task in book.tasks(ID) if task.phase == "bench" and task.nodes == ("n02",))
+    failed = VerdictRow(ID, bench.task, "n02", "bench", "bench.values", "fail", "1 wrong value")
+    again = Result(ID, bench.task, 2, "n02", "2", 3.0)
+    assert book.store_result(again, verdicts=[failed]) == "stored"
+    before = book.tasks(ID)
+    with Client(SlurmSettings("http://127.0.0.1:1"), 5.0) as client:
+        assert follow_up(book, client, []).confirm()
+
+    made = book.tasks(ID)[len(before) :]
+    assert [(task.phase, task.nodes) for task in made] == [("confirm.bench", ("n02",))] * 2

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from nodeproof_bench.analysis import robust
 from nodeproof_bench.analysis.discoveries import choose, q_values
 from nodeproof_bench.analysis.distributions import binomial_tail, df_of_tail, robust_t_tail, t_quantile, t_tail
-from nodeproof_bench.analysis.fleet import Finding, Fleet, Metric, Rules, judge
+from nodeproof_bench.analysis.fleet import Finding, Fleet, Metric, Rules
+from nodeproof_bench.analysis.judging import judge
 
 RATE, TIME = Metric("memory.triad", "B/s", True), Metric("memory.latency", "s", False)
 

@@ -268,8 +268,8 @@ def test_a_node_beyond_its_limit_is_drained_like_a_slowed_one_and_the_reason_say
     assert [n for n in ("n1", "n2") if "DRAIN" in lab.slurm.state(n)] == ["n1"]
     reason = str(lab.slurm.node("n1")["reason"])
     assert reason.startswith("nodeproof[")
-    assert "]: campaign.net.loopback: n1 " in reason
-    assert " beyond the limit of " in reason
+    assert "]: campaign.net.loopback: n1 has net.loopback at " in reason
+    assert " beyond the limit of 1.00 us, " in reason
     assert f"confirmed in {campaign_id}" in reason
 
 

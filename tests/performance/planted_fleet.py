@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nodeproof_bench.analysis.again import Fresh
 from nodeproof_bench.analysis.fleet import Fleet, Metric
 
 Floats = NDArray[np.float64]
@@ -60,11 +61,43 @@ class Fault(NamedTuple):
     band: tuple[float, float] | None = None
 
 
+class Truth(NamedTuple):
+    """What every node truly has in this campaign, `worse` as a logarithm, and how its repeats scatter: node x metric.
+
+    `usual` is what the class has, `added_s` what is added to it.
+    """
+
+    worse: Floats
+    noise: Floats
+    usual: Floats
+    sign: Floats
+    added_s: Floats
+
+    def measured(self, source: np.random.Generator, node: int, repeats: int) -> Floats:
+        """Return metric x repeat of one node, in the units of its metrics, before anything is missing."""
+        logs = _with_noise(source, self.worse[node : node + 1], self.noise[node : node + 1], repeats)[0]
+        return np.asarray(self.usual[node, :, None] * np.exp(self.sign[:, None] * logs) + self.added_s[node, :, None])
+
+
 class Planted(NamedTuple):
-    """A fleet, and the rows of the nodes that have each fault."""
+    """A fleet, the rows of the nodes that have each fault, and what its nodes truly have."""
 
     fleet: Fleet
     faults: Mapping[Fault, list[int]]
+    truth: Truth
+
+
+def measured_again(planted: Planted, source: np.random.Generator, node: int, times: int) -> list[Fresh]:
+    """Return what comes of measuring one node again so many times; as much as at first is missing or disturbed."""
+    names = [metric.name for metric in planted.fleet.metrics]
+    found: list[list[list[float]]] = [[] for _ in names]
+    for _ in range(times):
+        values = planted.truth.measured(source, node, REPEATS)
+        values[source.random(values.shape) < MISSING + DISTURBED] = np.nan
+        for metric, repeats in zip(found, values, strict=True):
+            metric.append(repeats[~np.isnan(repeats)].tolist())
+    told = (([repeats for repeats in metric if repeats], name) for metric, name in zip(found, names, strict=True))
+    return [Fresh(planted.fleet.nodes[node], name, metric) for metric, name in told if metric]
 
 
 class _Hardware(NamedTuple):
@@ -93,7 +126,8 @@ def simulate(seed: int, classes: Mapping[str, int] = CLASSES, planted: int = 40,
     true = TRUE_SPREAD * (np.sqrt(COMMON) * common + np.sqrt(1 - COMMON) * source.normal(size=shape))
     before = [_earlier(source, true, hardware.variation) for _ in range(earlier)]
     faults, effect = _plant(source, planted, hardware, class_of)
-    logs = _repeats(source, true + effect.loss, hardware.variation * effect.noise)
+    now, noise = true + effect.loss, hardware.variation * effect.noise
+    logs, now = _repeats(source, now, noise)
     values = usual[:, :, None] * np.exp(sign[:, None] * logs) + effect.added_s[:, :, None]
     luck = source.random(values.shape)
     luck[effect.loss > 0, :3] = 1.0  # what is not measured cannot be found
@@ -102,7 +136,8 @@ def simulate(seed: int, classes: Mapping[str, int] = CLASSES, planted: int = 40,
     disturbed = np.count_nonzero((luck >= MISSING) & (luck < MISSING + DISTURBED), axis=2)
     then = np.stack([usual * np.exp(sign * logs) for logs in before], axis=2) if before else None
     names = [f"n{n:05d}" for n in range(shape[0])]
-    return Planted(Fleet(names, class_of.tolist(), hardware.metrics, values, then, disturbed), faults)
+    truth = Truth(now, np.broadcast_to(noise, shape), usual, sign, effect.added_s)
+    return Planted(Fleet(names, class_of.tolist(), hardware.metrics, values, then, disturbed), faults, truth)
 
 
 def _hardware() -> _Hardware:
@@ -117,18 +152,32 @@ def _hardware() -> _Hardware:
     return _Hardware(metrics, np.array(variation), np.array(part))
 
 
-def _repeats(source: np.random.Generator, true: Floats, scale: Floats) -> Floats:
-    """Return logarithms where more is worse."""
-    noise = source.standard_t(NOISE_DF, (*true.shape, REPEATS)) / np.sqrt(NOISE_DF / (NOISE_DF - 2))
-    noise *= np.broadcast_to(scale, true.shape)[:, :, None]
-    noise += (true + source.normal(0, BETWEEN_CAMPAIGNS, true.shape))[:, :, None]
-    hit = source.random(noise.shape) < UNNOTICED
-    noise[hit] += source.uniform(LEAST_TAKEN, MOST_TAKEN, np.count_nonzero(hit))
-    return np.asarray(noise)
+def _repeats(source: np.random.Generator, true: Floats, scale: Floats) -> tuple[Floats, Floats]:
+    """Return logarithms of repeats where more is worse, and those that nodes have in this campaign."""
+    noise = _noise(source, true.shape, scale, REPEATS)
+    now = true + source.normal(0, BETWEEN_CAMPAIGNS, true.shape)
+    return _hit(source, noise + now[:, :, None]), now
+
+
+def _with_noise(source: np.random.Generator, now: Floats, scale: Floats, repeats: int) -> Floats:
+    return _hit(source, _noise(source, now.shape, scale, repeats) + now[:, :, None])
+
+
+def _noise(source: np.random.Generator, shape: tuple[int, ...], scale: Floats, repeats: int) -> Floats:
+    noise = source.standard_t(NOISE_DF, (*shape, repeats)) / np.sqrt(NOISE_DF / (NOISE_DF - 2))
+    return np.asarray(noise * np.broadcast_to(scale, shape)[:, :, None])
+
+
+def _hit(source: np.random.Generator, logs: Floats) -> Floats:
+    """Disturb some repeats without anybody noticing."""
+    hit = source.random(logs.shape) < UNNOTICED
+    logs[hit] += source.uniform(LEAST_TAKEN, MOST_TAKEN, np.count_nonzero(hit))
+    return logs
 
 
 def _earlier(source: np.random.Generator, true: Floats, scale: Floats) -> Floats:
-    return np.asarray(np.median(_repeats(source, true, scale), axis=2) + source.normal(0, OF_CLASSES, true.shape[1]))
+    logs, _ = _repeats(source, true, scale)
+    return np.asarray(np.median(logs, axis=2) + source.normal(0, OF_CLASSES, true.shape[1]))
 
 
 def _plant(

@@ -50,9 +50,7 @@ def main() -> None:
     if options.keep:
         options.keep.write_text(text)
     pairs = [json.loads(line) for line in text.splitlines()]
-    print(
-        f"{'link':6} {'operation':10} {'ours':>12} {'perftest':>12}   ratio: median (95 %), quartiles; pairs"
-    )
+    print(f"{'link':6} {'operation':10} {'ours':>12} {'perftest':>12}   ratio: median (95 %), quartiles; pairs")
     for between in options.links:
         for operation in (name for name in UNITS if name in pairs[0]["ours"]):
             _print_row(operation, [pair for pair in pairs if pair["between"] == between])

@@ -5,13 +5,20 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 720, 420, 70, 20, 400, 340
+_WIDTH, _HEIGHT, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 740, 420, 70, 20, 400, 340
 
 #: The axis; what is less than its beginning (nobody was blamed, say) is drawn there.
 _LEAST, _DECADES = 0.01, 5
 
 #: Told apart without colours as well, by their dashes.
-_STROKES = (("#0b5394", ""), ("#38761d", "7 3"), ("#b45f06", "2 3"), ("#990000", ""))
+_STROKES = (
+    ("#0b5394", ""),
+    ("#38761d", ""),
+    ("#0b5394", "7 3"),
+    ("#38761d", "7 3"),
+    ("#b45f06", "2 3"),
+    ("#990000", ""),
+)
 
 
 class Curve(NamedTuple):

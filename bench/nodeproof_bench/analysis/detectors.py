@@ -34,6 +34,12 @@ _LEAST_PART = 3
 #: and Croux, Alternatives to the median absolute deviation, J. Am. Statist. Assoc. 88, 1993).
 _EFFICIENCY = 0.37
 
+#: Deviations of repeats from their median that a node has, at least, and tells the scatter of repeats by.
+_VALUES_A_NODE = 2
+
+#: Of what nodes differ by, without what repeats scatter, about so many degrees of freedom are to be left.
+_LEAST_LEFT_DF = 20.0
+
 #: What other metrics let expect needs so many nodes for each metric, and shrinks correlations by this share.
 _NODES_A_METRIC, _SHRINKAGE = 5, 0.05
 
@@ -49,11 +55,15 @@ _OF_PARTS = frozenset({"part", "distribution"})
 
 
 class Group(NamedTuple):
-    """The nodes of a class, as rows, and the metrics that belong together, as columns."""
+    """The nodes of a class, as rows, and the metrics that belong together, as columns.
+
+    The class has `size` nodes: some rows may be of nodes that were measured again, and stand there twice.
+    """
 
     name: str
     rows: Indices
     parts: Sequence[Indices]
+    size: int
 
 
 class Test(NamedTuple):
@@ -79,7 +89,7 @@ def run(measured: Measured, groups: Sequence[Group], excluded: NDArray[np.bool_]
     for group in groups:
         part = Measured(*(a[group.rows] if a is not measured.sign else a for a in measured))
         good = ~excluded[group.rows]
-        for name, at, z, df, value, expected in _of_class(part, group.parts, good, least_nodes):
+        for name, at, z, df, value, expected in _of_class(part, group, good, least_nodes):
             for array, new in zip(tests[name][1:5], (z, df, value, expected), strict=True):
                 array[np.ix_(group.rows, at)] = new
     return list(tests.values())
@@ -93,26 +103,56 @@ def _untested(name: str, shape: tuple[int, ...], tries: int) -> Test:
 _Part = tuple[str, Indices, Floats, Floats, Floats, Floats]
 
 
-def _of_class(m: Measured, parts: Sequence[Indices], good: NDArray[np.bool_], least_nodes: int) -> Iterator[_Part]:
+def _of_class(m: Measured, group: Group, good: NDArray[np.bool_], least_nodes: int) -> Iterator[_Part]:
     everything = np.arange(m.worse.shape[1])
     deviation, scale, z, df = _standardised(m.worse, good, least_nodes)
-    if len(good) < least_nodes:
+    is_small = group.size < least_nodes
+    if is_small:
         deviation, z, df = _small_class(m, good)
-    z = z * m.weight
-    yield "class", everything, z, df, m.value, _expected(m, deviation)
-    yield "too_good", everything, -z, df, m.value, _expected(m, deviation)
-    if len(good) >= least_nodes:
-        slow, df_slow = _together(deviation, parts, good, least_nodes, lambda d: robust.median(d, 1))
+    error = np.nan_to_num(robust.median(m.error[good], 0))
+    number = robust.count(m.worse[good], 0)
+    fewer = np.minimum(np.sqrt(m.repeats), 1.0)
+    surer = _Surer(fewer, df) if is_small else _surer(m.repeats, error, scale, df, number)
+    yield "class", everything, z * surer.times, surer.df, m.value, _expected(m, deviation)
+    yield "too_good", everything, -z * surer.times, surer.df, m.value, _expected(m, deviation)
+    if not is_small:
+        slow, df_slow = _together(deviation, group.parts, good, least_nodes, lambda d: robust.median(d, 1))
         yield "part", everything, slow, df_slow, m.value, _expected(m, deviation)
-    change, z_change, df_change = _history(m, good, least_nodes)
-    yield "history", everything, z_change * m.weight, df_change, m.value, _expected(m, change)
-    known = _profile(z, good)
+    change, z_change, df_change = _history(m, group.size, good, least_nodes, error)
+    yield "history", everything, z_change, df_change, m.value, _expected(m, change)
+    known = _profile(z * fewer, good)
     if known is not None:
         columns, rest = known
-        _, _, z_rest, df_rest = _standardised(rest, good, least_nodes)
+        _, of_rest, z_rest, df_rest = _standardised(rest, good, least_nodes)
         part = Measured(*(a[:, columns] if a.ndim > 1 else a[columns] for a in m))
-        yield "profile", columns, z_rest, df_rest, part.value, _expected(part, rest * scale[columns])
-    yield from _noise(m, parts, good, least_nodes)
+        sigma, at_least = of_rest * scale[columns], np.maximum(part.repeats, 1.0)
+        surer = _surer(at_least, error[columns], sigma, df_rest, number[columns])
+        yield "profile", columns, z_rest * surer.times, surer.df, part.value, _expected(part, rest * scale[columns])
+    yield from _noise(m, group.parts, good, least_nodes)
+
+
+class _Surer(NamedTuple):
+    """What other numbers of repeats than usual come to: how many times as much a deviation counts, and its freedom."""
+
+    times: Floats
+    df: Floats
+
+
+def _surer(repeats: Floats, error: Floats, sigma: Floats, df: Floats, number: NDArray[np.int64]) -> _Surer:
+    """Return what more repeats than usual, or fewer, make of deviations with this `sigma` of so many nodes.
+
+    The variance has two components: what repeats scatter, the square of `error`, becomes smaller with their number,
+    what nodes differ by stays. As the difference of two variances the latter is known worse than they are, the more so
+    the smaller it is: Satterthwaite (Biometrics Bulletin 2, 1946). It is not taken to be so small that hardly anything
+    is known of it; of few nodes, nothing is taken off. The variance of repeats is told from several times as many
+    values. With fewer repeats than usual all of the variance is taken to be of repeats.
+    """
+    freedom = np.maximum(_EFFICIENCY * (number - 1), 1.0)
+    without = np.minimum(error / sigma, 1.0) ** 2 * (1 - 1 / np.maximum(repeats, 1.0))
+    left = np.maximum(1 - without, np.minimum(np.sqrt(_LEAST_LEFT_DF / freedom), 1.0))
+    of_left = freedom * left**2 / (1 + (1 - left) ** 2 / _VALUES_A_NODE)
+    of_more = coarse_df(np.maximum(np.minimum(df, of_left), 1.0))
+    return _Surer(np.where(repeats < 1, np.sqrt(repeats), 1 / np.sqrt(left)), np.where(repeats > 1, of_more, df))
 
 
 def _expected(m: Measured, deviation: Floats) -> Floats:
@@ -170,7 +210,9 @@ def _df(z: Floats, number: NDArray[np.int64], usual: float) -> Floats:
     return coarse_df(np.clip(np.minimum(tail, of_scale), 1.0, MOST_DF))
 
 
-def _history(m: Measured, good: NDArray[np.bool_], least_nodes: int) -> tuple[Floats, Floats, Floats]:
+def _history(
+    m: Measured, size: int, good: NDArray[np.bool_], least_nodes: int, error: Floats
+) -> tuple[Floats, Floats, Floats]:
     """Return the same for the change since earlier campaigns, relative to how the class changed.
 
     A median of k earlier values adds 1 / k of their variance, pi / 2 times that from three on.
@@ -180,16 +222,21 @@ def _history(m: Measured, good: NDArray[np.bool_], least_nodes: int) -> tuple[Fl
     if np.count_nonzero(good) >= least_nodes:
         usual = robust.median(m.earlier[good], 0)
         change = (m.worse - robust.median(m.worse[good], 0)) - robust.median(m.earlier - usual, 2)
-        centred, _, z, df = _standardised(change / factor, good, least_nodes)
-        return centred * factor, z, df
-    return _own_history(m, campaigns, factor)
+        centred, scale, z, df = _standardised(change / factor, good, least_nodes)
+        surer = _surer(m.repeats, error, scale * factor, df, robust.count(change[good], 0))
+        return centred * factor, z * surer.times, surer.df
+    change, z, df = _own_history(m, size, campaigns, factor)
+    return change, z * np.minimum(np.sqrt(m.repeats), 1.0), df
 
 
-def _own_history(m: Measured, campaigns: NDArray[np.int64], factor: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the same for the few nodes of a small class: their scatter is that between their earlier campaigns."""
+def _own_history(m: Measured, size: int, campaigns: NDArray[np.int64], factor: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the same for the few nodes of a small class: their scatter is that between their earlier campaigns.
+
+    Rows behind the first `size` are nodes that stand there already.
+    """
     middle = robust.median(m.earlier, 2)
-    change, rest = m.worse - middle, m.earlier - middle[:, :, None]
-    freedom = np.maximum(campaigns - 1, 0).sum(0)
+    change, rest = m.worse - middle, m.earlier[:size] - middle[:size, :, None]
+    freedom = np.maximum(campaigns[:size] - 1, 0).sum(0)
     scale = np.sqrt(np.nansum(rest * rest, axis=(0, 2)) / np.maximum(freedom, 1))
     z = change / np.maximum(scale, LEAST_SIGMA_SHARE) / factor
     return (

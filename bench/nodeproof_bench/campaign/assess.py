@@ -7,23 +7,26 @@ finding stays with it.
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from nodeproof_bench.analysis import robust
-from nodeproof_bench.analysis.fleet import Finding, Fleet, Judgement, Rules, judge
+from nodeproof_bench.analysis.again import Fresh, judge_again, times_again
+from nodeproof_bench.analysis.fleet import Fleet, Judgement, Rules
+from nodeproof_bench.analysis.judging import examine
 from nodeproof_bench.analysis.pair_model import PairFit, PairValue, Suspect, fit
 from nodeproof_bench.analysis.robust import Floats
 from nodeproof_bench.analysis.words import suspect_in_words
 from nodeproof_bench.campaign import failed_checks
 from nodeproof_bench.campaign.book import Book
 from nodeproof_bench.campaign.book_rows import Campaign, FindingRow, NodeRow, Task
-from nodeproof_bench.campaign.failed_checks import COULD_NOT_TELL
 from nodeproof_bench.campaign.figures import AFTER_STRESS, Table, figures, read_single
 from nodeproof_bench.campaign.floors import with_limits
 from nodeproof_bench.campaign.phases import CONFIRM
-from nodeproof_bench.campaign.recheck import Recheck, recheck
+from nodeproof_bench.campaign.recheck import recheck
+from nodeproof_bench.campaign.states import key_of, row_of, settled
 from nodeproof_bench.stats import BEFORE, median
 
 #: Detectors of ours. Findings of others stay as they are.
@@ -39,10 +42,16 @@ _LEAST_PAIRS = 8
 
 
 class Assessment(NamedTuple):
-    """What the analysis says of a campaign: of single nodes, and of pairs by metric."""
+    """What the analysis says of a campaign: of single nodes, and of pairs by metric.
+
+    `doubts` are no findings, but worth measuring again, each so many times. `check_phases` are those in which checks of
+    what was measured failed, by node and check.
+    """
 
     judgement: Judgement
     pair_fits: Mapping[str, PairFit]
+    doubts: Mapping[FindingRow, int] = MappingProxyType({})
+    check_phases: Mapping[tuple[str, str], str] = MappingProxyType({})
 
 
 def assess(book: Book, campaign_id: str, rules: Rules | None = None) -> Assessment:
@@ -53,20 +62,22 @@ def assess(book: Book, campaign_id: str, rules: Rules | None = None) -> Assessme
     by_number = {task.task: task for task in tasks}
     failed = failed_checks.failed_checks(book, campaign_id, by_number)
     fleet = with_limits(_fleet(book, campaign, included, tasks), book, campaign_id, failed, by_number)
-    judgement = judge(fleet, rules)
+    first = examine(fleet, rules)
     pairs, units = _pair_values(book, campaign_id, tasks, {n.node: n.hardware_class or "" for n in included})
     fits = {metric: fit(values, units[metric][1]) for metric, values in pairs.items()}
     found = [
-        *(_row(campaign_id, finding) for finding in judgement.findings),
+        *(row_of(campaign_id, finding) for finding in first.judgement.findings),
         *(_pair_row(campaign_id, metric, s, units[metric][0]) for metric, one in fits.items() for s in one.suspects),
     ]
     confirming = {task.phase for task in tasks if task.phase.startswith(CONFIRM)}
-    again = recheck(figures(book, campaign_id, confirming), tasks, found)
+    again = recheck(figures(book, campaign_id, confirming), tasks)
+    by_all = judge_again(first, (Fresh(place, metric, one.times) for (place, metric), one in again.items()))
     needed = _confirmations(campaign.plan)
-    rows = [row._replace(state=_state(row, again, needed, rules)) for row in found]
+    rows = settled(found, [row_of(campaign_id, finding) for finding in by_all], again, needed, rules)
     rows += failed_checks.findings(campaign_id, failed, by_number, needed)
     book.set_findings(campaign_id, _with_actions(rows, book.findings(campaign_id)))
-    return Assessment(judgement, fits)
+    doubts = {row_of(campaign_id, doubt): times for doubt, times in times_again(first, needed).items()}
+    return Assessment(first.judgement, fits, doubts, failed_checks.phases(failed, by_number))
 
 
 # -- single nodes
@@ -135,23 +146,6 @@ def _before_stress(table: Table) -> Floats | None:
     return medians
 
 
-def _row(campaign_id: str, found: Finding) -> FindingRow:
-    return FindingRow(
-        campaign_id,
-        found.node,
-        "",
-        found.metric,
-        found.detector,
-        found.value,
-        found.expected,
-        found.loss,
-        found.z,
-        found.p,
-        found.q,
-        text=found.text,
-    )
-
-
 # -- pairs
 
 
@@ -215,33 +209,10 @@ def _confirmations(plan: str) -> int:
     return count if isinstance(count, int) else CONFIRMATIONS
 
 
-def _state(row: FindingRow, again: Mapping[FindingRow, Recheck], needed: int, rules: Rules) -> str:
-    """Return the state of a finding by what measuring it again came to.
-
-    What is too good is no fault, and what could not be measured is none yet: neither is ever confirmed.
-    """
-    if row.detector == "disturbed":
-        return COULD_NOT_TELL
-    if row.detector == "too_good":
-        return "suspect"
-    worse, fine = again[row].votes(row, rules)
-    if worse >= needed and worse > fine:
-        return "confirmed"
-    if needed == 0:
-        return "confirmed"
-    if row.detector == "limit" and not row.expected:
-        return "suspect"  # a wrong value that does not come again is no comfort
-    return "cleared" if fine >= needed and fine > worse else "suspect"
-
-
 def _with_actions(rows: Sequence[FindingRow], before: Sequence[FindingRow]) -> list[FindingRow]:
     """Return the new findings with what was done about them. One that was acted on stays, even if it is gone now."""
-    acted = {_key(row): row for row in before if row.action}
-    kept = [row._replace(action=acted[_key(row)].action) if _key(row) in acted else row for row in rows]
-    new = {_key(row) for row in rows}
+    acted = {key_of(row): row for row in before if row.action}
+    kept = [row._replace(action=acted[key_of(row)].action) if key_of(row) in acted else row for row in rows]
+    new = {key_of(row) for row in rows}
     gone = [row._replace(state="cleared") for key, row in acted.items() if key not in new and row.detector in DETECTORS]
     return [*kept, *gone, *(row for row in before if row.detector not in DETECTORS)]
-
-
-def _key(row: FindingRow) -> tuple[str, str, str, str]:
-    return row.node, row.path, row.metric, row.detector

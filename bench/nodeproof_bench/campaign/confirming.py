@@ -1,6 +1,7 @@
 """Which measurements confirm what stood out: pure. What they came to, `campaign.assess` tells."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from nodeproof_bench.analysis.tournament import confirming
@@ -10,15 +11,18 @@ from nodeproof_bench.campaign.figures import label
 from nodeproof_bench.campaign.phases import CONFIRM, pair_tasks, single_tasks
 from nodeproof_bench.campaign.plan import Phase, Plan
 
-#: Findings that no measurement confirms: better than others, disturbed by somebody, or a check that failed, for which
-#: policy says what follows, and the agent sees to it.
-_NOT_MEASURED_AGAIN = frozenset({"too_good", "disturbed", "check"})
+#: Findings that say nothing against a node: it is better than others, or disturbed by somebody. No measurement confirms
+#: them.
+_NOT_AGAINST_IT = frozenset({"too_good", "disturbed"})
+
+_NO_DOUBTS: Mapping[FindingRow, int] = MappingProxyType({})
+_NO_CHECKS: Mapping[tuple[str, str], str] = MappingProxyType({})
 
 
 class Suspects(NamedTuple):
-    """Nodes to measure again, by the phase in which they stood out."""
+    """How many times to measure nodes again, by the phase in which they stood out."""
 
-    by_phase: Mapping[str, list[str]]
+    by_phase: Mapping[str, Mapping[str, int]]
 
     @property
     def nodes(self) -> set[str]:
@@ -27,28 +31,40 @@ class Suspects(NamedTuple):
 
 def is_suspect(finding: FindingRow) -> bool:
     """Tell whether a finding says that a node may be worse than it should be."""
-    return bool(finding.node) and finding.state == "suspect" and finding.detector not in _NOT_MEASURED_AGAIN
+    return bool(finding.node) and finding.state == "suspect" and finding.detector not in _NOT_AGAINST_IT
 
 
 def known_good(nodes: Iterable[NodeRow], findings: Iterable[FindingRow], over: Iterable[Task]) -> set[str]:
-    """Return the nodes that a suspect may meet: they take part, were not found slow, and no task of their own failed.
+    """Return the nodes that a suspect may meet: they take part, nothing was found, and no task of their own failed.
 
     A pair's failed task tells nothing: it may be the other node's fault.
     """
     included = {row.node for row in nodes if row.state == "included"}
-    slow = {finding.node for finding in findings if finding.detector not in _NOT_MEASURED_AGAIN}
+    found = {finding.node for finding in findings if finding.detector not in _NOT_AGAINST_IT}
     failed = {task.nodes[0] for task in over if len(task.nodes) == 1 and task.state != "done"}
-    return included - slow - failed
+    return included - found - failed
 
 
-def suspects(findings: Sequence[FindingRow], measured: Iterable[Measured], plan: Plan) -> Suspects:
-    """Return which nodes to measure again, and in which phase: the first that measured what they stood out in."""
-    phase_of = _phases_of(measured, plan)
-    found: dict[str, list[str]] = {}
-    for finding in findings:
-        phase = phase_of.get(finding.metric, "")
-        if is_suspect(finding) and phase and finding.node not in found.setdefault(phase, []):
-            found[phase].append(finding.node)
+def suspects(
+    findings: Iterable[FindingRow],
+    measured: Iterable[Measured],
+    plan: Plan,
+    doubts: Mapping[FindingRow, int] = _NO_DOUBTS,
+    check_phases: Mapping[tuple[str, str], str] = _NO_CHECKS,
+) -> Suspects:
+    """Return which nodes to measure again, how many times, and in which phase: the first that measured what stood out.
+
+    `doubts` are measured again as many times as they say. A failed check is if `check_phases` names its phase by node
+    and check: of all others policy says what follows, and the agent sees to it.
+    """
+    phase_of, usual = _phases_of(measured, plan), plan.act.confirmations
+    found: dict[str, dict[str, int]] = {}
+    for finding, times in [*((finding, usual) for finding in findings), *doubts.items()]:
+        is_check = finding.detector == "check"
+        phase = check_phases.get((finding.node, finding.metric)) if is_check else phase_of.get(finding.metric)
+        if is_suspect(finding) and phase:
+            nodes = found.setdefault(phase, {})
+            nodes[finding.node] = max(times, nodes.get(finding.node, 0))
     return Suspects(found)
 
 
@@ -73,19 +89,20 @@ def tasks(  # noqa: PLR0913, PLR0917  # what a design depends on
     """Return the tasks that measure suspects again, pairs with nodes that nothing is known against."""
     made: list[Task] = []
     for phase in plan.named_phases():
-        nodes = sorted(found.by_phase.get(phase.name, ()))
+        times = found.by_phase.get(phase.name, {})
+        nodes = sorted(times)
         again = phase.model_copy(update={"name": f"{CONFIRM}{phase.name}"})
         if nodes and phase.kind == "pairs":
             rounds = confirming(nodes, list(good), plan.act.confirmations, plan.seed, switches)
             made += pair_tasks(campaign_id, again, rounds, switches, first + len(made))
         elif nodes:
-            made += _repeated(campaign_id, again, nodes, plan.act.confirmations, first + len(made))
+            made += _repeated(campaign_id, again, times, first + len(made))
     return made
 
 
-def _repeated(campaign_id: str, phase: Phase, nodes: Sequence[str], times: int, first: int) -> list[Task]:
-    return [
-        task
-        for n in range(times)
-        for task in single_tasks(campaign_id, phase, nodes, first + n * len(nodes), repeat=n + 1)
-    ]
+def _repeated(campaign_id: str, phase: Phase, times: Mapping[str, int], first: int) -> list[Task]:
+    made: list[Task] = []
+    for n in range(1, max(times.values()) + 1):
+        nodes = sorted(node for node, wanted in times.items() if wanted >= n)
+        made += single_tasks(campaign_id, phase, nodes, first + len(made), repeat=n)
+    return made

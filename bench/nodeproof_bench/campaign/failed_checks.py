@@ -13,6 +13,8 @@ from sqlalchemy import select
 from nodeproof_bench.campaign.book import Book
 from nodeproof_bench.campaign.book_rows import FindingRow, Task, VerdictRow
 from nodeproof_bench.campaign.book_tables import verdicts
+from nodeproof_bench.campaign.phases import CONFIRM
+from nodeproof_bench.suites import BENCHMARKS
 
 #: A finding that says that something could not be told, which is neither healthy nor sick: nobody is drained for it.
 COULD_NOT_TELL = "could-not-tell"
@@ -55,6 +57,18 @@ def _of_failed(book: Book, campaign_id: str) -> list[VerdictRow]:
         return [VerdictRow(*row) for row in database.execute(statement.order_by(verdicts.c.task))]
 
 
+def phases(failed: Sequence[Failed], tasks: Mapping[int, Task]) -> dict[tuple[str, str], str]:
+    """Return the first phase in which a check of what a node measured alone failed, by node and check."""
+    from nodeproof.check import registry
+
+    specs, found = registry() if failed else {}, dict[tuple[str, str], str]()
+    for one in failed:
+        if one.check_id in specs and "bench" in specs[one.check_id].tags:
+            own = [tasks[v.task].phase for v in one.alone if v.status == "fail" and v.task in tasks]
+            found.update(((one.node, one.check_id), phase.removeprefix(CONFIRM)) for phase in own[:1])
+    return found
+
+
 def findings(
     campaign_id: str, failed: Sequence[Failed], tasks: Mapping[int, Task], needed: int
 ) -> Iterator[FindingRow]:
@@ -62,18 +76,25 @@ def findings(
     for one in failed:
         state, said = _state_of_pairs(one, tasks, needed)
         if any(v.status == "fail" for v in one.alone):
-            state, said = _state_alone(one.alone, needed), one.alone
+            state, said = _state_alone(one, needed), one.alone
         if state:
             summary = [v.summary for v in said if v.status == "fail"][-1]
             text = f"{one.check_id}: {summary}"
             yield FindingRow(campaign_id, one.node, "", one.check_id, "check", state=state, text=text)
 
 
-def _state_alone(said: Sequence[VerdictRow], needed: int) -> str:
-    """Return the state by the newest verdict: confirmed if the check failed in so many more tasks."""
-    if said[-1].status in {"ok", "warn"}:
-        return "cleared"
-    return "confirmed" if len({v.task for v in said if v.status == "fail"}) > needed else "suspect"
+def _state_alone(one: Failed, needed: int) -> str:
+    """Return the state by the newest verdict: confirmed if the check failed in so many more tasks.
+
+    A wrong value that does not come again is no comfort.
+    """
+    if one.alone[-1].status in {"ok", "warn"}:
+        return "suspect" if _is_of_values(one.check_id) else "cleared"
+    return "confirmed" if len({v.task for v in one.alone if v.status == "fail"}) > needed else "suspect"
+
+
+def _is_of_values(check_id: str) -> bool:
+    return check_id == "bench.values" or (check_id in BENCHMARKS and BENCHMARKS[check_id].is_of_values)
 
 
 def _state_of_pairs(one: Failed, tasks: Mapping[int, Task], needed: int) -> tuple[str, Sequence[VerdictRow]]:

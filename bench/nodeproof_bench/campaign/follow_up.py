@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 
+from nodeproof.policy.hosts import folded
 from nodeproof.policy.settings import Settings
 from nodeproof.slurm.carry import carry_out
 from nodeproof.slurm.node import Node
@@ -50,18 +51,19 @@ class FollowUp:
         """Assess, and add what measures suspects again. Returns whether there is something left to do."""
         from nodeproof_bench.campaign.assess import assess
 
-        assess(self._book, self._id)
+        assessed = assess(self._book, self._id)
         findings = self._book.findings(self._id)
         if not self._plan.act.confirmations or any(t.phase.startswith(CONFIRM) for t in self._ledger.tasks.values()):
             return False
-        found = confirming.suspects(findings, self._book.measured(self._id), self._plan)
+        measured = self._book.measured(self._id)
+        found = confirming.suspects(findings, measured, self._plan, assessed.doubts, assessed.check_phases)
         nodes = self._book.nodes(self._id)
-        good = confirming.known_good(nodes, findings, self._ledger.tasks.values())
+        good = confirming.known_good(nodes, [*findings, *assessed.doubts], self._ledger.tasks.values())
         switches = {row.node: row.switch for row in nodes if row.switch}
         first = max(self._ledger.tasks, default=0) + 1
         tasks = confirming.tasks(self._id, self._plan, found, good, switches, first)
         if tasks:
-            self._say(f"measured again to confirm: {', '.join(sorted(found.nodes))}")
+            self._say(f"measured again to confirm: {folded(found.nodes)}")
             self._ledger.add(tasks)
         return bool(tasks)
 
@@ -122,7 +124,8 @@ def _what(finding: FindingRow) -> str:
             count = f"{finding.value or 0.0:.0f}"
             return f"found {count} wrong {'value' if count == '1' else 'values'} in {finding.metric}"
         case "limit":
-            return f"is {percent} beyond the limit of {finding.metric}"
+            figures = finding.text.partition(" (")[0].removeprefix(f"{finding.metric} is ").replace("µ", "u")
+            return f"has {finding.metric} at {figures}"  # 7.71 us, 6.7 times beyond the limit of 1.00 us
         case "distribution":
             return f"varies too much in {finding.metric}"
         case _:

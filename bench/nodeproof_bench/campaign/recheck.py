@@ -44,15 +44,13 @@ class Recheck(NamedTuple):
         return worse >= max(_SAME * loss, rules.least_loss) * expected
 
 
-def recheck(
-    samples: Iterable[Figure], tasks: Sequence[Task], found: Sequence[FindingRow]
-) -> Mapping[FindingRow, Recheck]:
-    """Return what was measured again of each finding, from samples that only confirm; a path by all pairs on it."""
+def recheck(samples: Iterable[Figure], tasks: Sequence[Task]) -> Mapping[tuple[str, str], Recheck]:
+    """Return what was measured again, by node or path and metric, from samples that only confirm.
+
+    A path was by all pairs on it.
+    """
     task_of = {task.task: task for task in tasks}
-    wanted = defaultdict[tuple[str, str], list[FindingRow]](list)
-    for row in found:
-        wanted[row.node or row.path, row.metric].append(row)
-    times = defaultdict[FindingRow, dict[int, list[float]]](lambda: defaultdict(list))
+    times = defaultdict[tuple[str, str], dict[int, list[float]]](lambda: defaultdict(list))
     is_higher = dict[str, bool]()
     for figure in samples:
         task = task_of.get(figure.task)
@@ -61,9 +59,8 @@ def recheck(
         for name, value in _named(figure, task.kind):
             is_higher[name] = bool(figure.is_higher_better)
             for place in {figure.node, figure.peer, task.path if figure.peer else ""} - {""}:
-                for row in wanted.get((place, name), ()):
-                    times[row][figure.task].append(value)
-    return {row: Recheck(is_higher.get(row.metric, True), [*times[row].values()]) for row in found}
+                times[place, name][figure.task].append(value)
+    return {(place, name): Recheck(is_higher[name], [*by.values()]) for (place, name), by in times.items()}
 
 
 def _named(figure: Figure, kind: str) -> list[tuple[str, float]]:
