@@ -133,7 +133,7 @@ class Hooked:
         return lambda: self.slurm.log_of(daemon)[before:]
 
 
-def wait_until(look: Callable[[], T], is_so: Callable[[T], bool], limit_s: float = 30) -> T:
+def wait_until(look: Callable[[], T], is_so: Callable[[T], bool], limit_s: float = 60) -> T:
     """Look until it is so, and return what was seen."""
     until_s = time.monotonic() + limit_s
     while not is_so(found := look()):

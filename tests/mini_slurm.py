@@ -146,7 +146,7 @@ class Slurm:
 
     def wait_for(self, name: str, *state: str) -> None:
         """Wait until a node is in exactly this state."""
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + 60
         while (found := self.state(name)) != list(state):
             assert time.monotonic() < until_s, f"{name} is {found}, expected {state}"
             time.sleep(0.1)
