@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import lab_site
 import mini_slurm
-from mini_slurm import Slurm
+from mini_slurm import RELEASES, Slurm
 from nodeproof_bench.campaign.book import Book
 from nodeproof_bench.campaign.book_rows import Campaign, Job, Result
 from nodeproof_bench.campaign.collect.files import SUFFIX
@@ -42,6 +42,7 @@ database = "sqlite:///{database}"
 [node]
 program = "/opt/nodeproof/bin/nodeproof"
 disk = "/home/jobs"
+port = {port}
 {node}
 [act]
 {act}
@@ -110,7 +111,8 @@ class Lab:
         file = self.directory / f"{name}.toml"
         words = {"nodes": nodes, "act": act, "at_once": at_once, "poll_s": poll_s, "out_of_service": out_of_service}
         places = {"results": results or f'spool = "{self.spool}"', "database": self._database(name), "node": node}
-        file.write_text(PLAN.format(phases=phases, **words, **places))
+        port = 23500 + 200 * list(RELEASES).index(self.slurm.suite)  # clusters of two suites share this host's ports
+        file.write_text(PLAN.format(phases=phases, port=port, **words, **places))
         file.chmod(0o600)
         return str(file)
 

@@ -123,7 +123,12 @@ def test_a_campaign_whose_controller_is_killed_five_times_does_everything_once(l
     assert campaign.state == "done"
     assert Counter(task.state for task in tasks) == {"done": TASKS}
     assert in_slurm == {job.job_name: 1 for job in jobs}  # each was taken once, and none that is not in the book
-    assert len(files) == len(results) == len([job for job in jobs if job.state == "done"]) == JOBS
+    assert len(files) == len(results)
+    done = [(job.task, job.node) for job in jobs if job.state == "done"]
+    assert len(done) == len(set(done)) == JOBS
+    # a pair may miss its time on a busy host: what failed is tried again, and says why
+    failed = {(job.task, job.attempt) for job in jobs if job.state != "done"}
+    assert failed == {(result.task, result.attempt) for result in results if result.problem}
 
 
 @pytest.mark.parametrize("lab", ["trixie"], indirect=True, ids="lab_{}".format)
