@@ -1,5 +1,6 @@
 """A campaign on a small slurmrestd: its book, and controllers that live, die and live again in it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,9 @@ poll_s = 10.0
 spool = "/shared"
 {more}
 """
+
+INVENTORY = '[[phases]]\nkind = "inventory"\n'
+PAIRS = '[[phases]]\nkind = "pairs"\n'
 
 #: Phases that take no time to say what they are about.
 SHORT = """
@@ -145,3 +149,9 @@ class Site:
     def _collect(self, book: Book) -> None:
         for result in self.results:
             book.store_result(result)
+
+
+def states(site: Site) -> Counter[str]:
+    """Return how many tasks of a campaign are in each state."""
+    with Book(site.url) as book:
+        return Counter(task.state for task in book.tasks(site.id))

@@ -14,6 +14,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+import campaign_book
+from nodeproof_bench.campaign.book import Book
 from two_hosts import Hosts
 
 NATIVE = Path(__file__).parents[2] / "native"
@@ -108,3 +110,15 @@ def hosts_in_a_hurry(build: Path) -> Iterator[Hosts]:
     """Start ends that give up soon when told to hurry."""
     with ExitStack() as stack:
         yield Hosts(build / "nodeproof-bench-hooks", stack)
+
+
+@pytest.fixture(scope="module")
+def shared_book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
+    with campaign_book.book(tmp_path_factory.mktemp("book")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def book(shared_book: Book) -> Book:
+    """Return an empty book of campaigns."""
+    return campaign_book.emptied(shared_book)

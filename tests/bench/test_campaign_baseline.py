@@ -1,7 +1,6 @@
 """What healthy nodes of a campaign reached, as limits that policy accepts and that find what is slow."""
 
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,6 @@ from nodeproof_bench.campaign.limits import target_of
 from nodeproof_bench.campaign.report.baseline_cli import command
 
 TRIADS = ("memory.triad --node 0", "memory.triad --node 1")
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
-    with campaign_book.book(tmp_path_factory.mktemp("book")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def book(shared: Book) -> Book:
-    """Return an empty book."""
-    return campaign_book.emptied(shared)
 
 
 def learned(book: Book) -> str:

@@ -8,24 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from campaign_site import Killed, Site
+from campaign_site import INVENTORY, PAIRS, Killed, Site, states
 from fake_jobs import FakeJob, FakeJobs, fake_jobs
 from nodeproof_bench.campaign.book import Book
 from nodeproof_bench.campaign.cancelling import clear, close
-
-INVENTORY = '[[phases]]\nkind = "inventory"\n'
-PAIRS = '[[phases]]\nkind = "pairs"\n'
 
 
 @pytest.fixture
 def jobs() -> Iterator[FakeJobs]:
     with fake_jobs("n1", "n2", "n3", "n4") as fake:
         yield fake
-
-
-def states(site: Site) -> Counter[str]:
-    with Book(site.url) as book:
-        return Counter(task.state for task in book.tasks(site.id))
 
 
 def test_a_campaign_does_everything_once(jobs: FakeJobs, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import csv
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,18 +18,6 @@ from nodeproof_bench.campaign.report.export import COLUMNS, export
 from nodeproof_bench.campaign.report.opened import find_campaign, open_book
 
 SMALL = Shape(nodes=3, repeats=2)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
-    with campaign_book.book(tmp_path_factory.mktemp("book")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def book(shared: Book) -> Book:
-    """Return an empty book."""
-    return campaign_book.emptied(shared)
 
 
 def test_csv_has_every_sample_as_it_is_in_the_book(book: Book, tmp_path: Path) -> None:

@@ -25,18 +25,6 @@ ROOMY = GuardSettings(share=1.0)
 HOSTILE = "cpu.fl\x1b[2Jops\n\u202e\u2026ünï: " + "x" * 400
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
-    with campaign_book.book(tmp_path_factory.mktemp("book")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def book(shared: Book) -> Book:
-    """Return an empty book."""
-    return campaign_book.emptied(shared)
-
-
 @pytest.fixture
 def slurm() -> Iterator[FakeSlurm]:
     with fake_jobs(*NAMES) as jobs:

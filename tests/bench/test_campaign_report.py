@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -26,18 +26,6 @@ SCHEMA = json.loads(
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 TRIAD = "memory.triad --node 0"
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
-    with campaign_book.book(tmp_path_factory.mktemp("book")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def book(shared: Book) -> Book:
-    """Return an empty book."""
-    return campaign_book.emptied(shared)
 
 
 def documented(book: Book, campaign_id: str, findings: Sequence[FindingRow] = ()) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from typing import Any
 
@@ -54,18 +54,6 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         self.text.append(data)
         self.contents.setdefault(self.open[-1] if self.open else "", []).append(data)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
-    with campaign_book.book(tmp_path_factory.mktemp("book")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def book(shared: Book) -> Book:
-    """Return an empty book."""
-    return campaign_book.emptied(shared)
 
 
 def documented(book: Book, campaign_id: str) -> dict[str, Any]:

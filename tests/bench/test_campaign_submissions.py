@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from campaign_site import Site
+from campaign_site import INVENTORY, Site
 from fake_jobs import FakeJob, FakeJobs, fake_jobs
 from fake_slurm import CTLD_DOWN, TIMED_OUT, Reply
 from nodeproof_bench.campaign.controller import PlanRefusedError
-
-INVENTORY = '[[phases]]\nkind = "inventory"\n'
 
 
 @pytest.fixture

@@ -6,24 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from campaign_site import Site
+from campaign_site import INVENTORY, PAIRS, Site, states
 from fake_jobs import FakeJobs, fake_jobs
 from nodeproof_bench.campaign.book import Book
 from nodeproof_bench.campaign.pace import Pace
-
-INVENTORY = '[[phases]]\nkind = "inventory"\n'
-PAIRS = '[[phases]]\nkind = "pairs"\n'
 
 
 @pytest.fixture
 def jobs() -> Iterator[FakeJobs]:
     with fake_jobs("n1", "n2", "n3", "n4") as fake:
         yield fake
-
-
-def states(site: Site) -> Counter[str]:
-    with Book(site.url) as book:
-        return Counter(task.state for task in book.tasks(site.id))
 
 
 def test_nodes_with_a_users_job_are_waited_for(jobs: FakeJobs, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from campaign_results import CAMPAIGN, ONE, bench_line, book_at, order, result_file
-from campaign_site import Site
+from campaign_site import INVENTORY, Site
 from fake_jobs import FakeJob, FakeJobs, fake_jobs
 from nodeproof.errors import PolicyError
 from nodeproof.policy.settings import SlurmSettings
@@ -25,8 +25,6 @@ from nodeproof_bench.campaign.node.work import work
 from nodeproof_bench.campaign.order import DELIVERED, LOST, NOT_TAKEN, NOT_WANTED, Key, WorkOrder
 from nodeproof_bench.campaign.plan_file import load_plan
 from nodeproof_bench.campaign.running import begin, go_on
-
-INVENTORY = '[[phases]]\nkind = "inventory"\n'
 
 
 @pytest.fixture
