@@ -6,6 +6,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,16 +30,21 @@ class Run(NamedTuple):
 
 
 class Bench:
-    """Node n1, its policy, and the mount that is broken and repaired."""
+    """Node n1, its policy, and the mount that is broken and repaired.
+
+    The tests of a cluster share `directory`: a policy that stays as it was is not compiled again.
+    """
 
     def __init__(self, slurm: Slurm, directory: Path) -> None:
         self.slurm = slurm
         self.mount = directory / "scratch"
-        self.mount.mkdir()
+        self.mount.mkdir(exist_ok=True)
         self.policy = directory / "policy.d"
-        self.policy.mkdir()
+        self.policy.mkdir(exist_ok=True)
         self.token_file = directory / "token"
-        self.state_dir = directory / "state"
+        self.state_dir = Path(tempfile.mkdtemp(dir=directory)) / "state"
+        for file in self.policy.glob("[2-9]*"):  # of a test before
+            file.unlink()
         self.become("slurm")
         self.set(mode="enforce")
 
@@ -50,7 +56,7 @@ class Bench:
     def set(self, *, mode: str, url: str = "", token_file: str | None = None, more: str = "") -> None:
         """Write the policy; `more` is further lines of its [slurm] table."""
         token_file = str(self.token_file) if token_file is None else token_file
-        (self.policy / "10-lab.toml").write_text(
+        self.write(
             f"""
             mode = "{mode}"
             [slurm]
@@ -66,6 +72,12 @@ class Bench:
             clear_after = 2
             """
         )
+
+    def write(self, text: str) -> None:
+        """Have this policy, if it is not this one already."""
+        file = self.policy / "10-lab.toml"
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
 
     def repair(self) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", self.mount], check=True)

@@ -20,6 +20,8 @@ def main() -> None:
     is_hook = sys.argv[1:2] == ["hook"]
     code = 0 if is_hook else EXIT_UNKNOWN
     gc.disable()  # a process of a fraction of a second; a collection in a worker would copy the whole heap
+    # httpx loads a command line of its own, and rich with it, unless there is none: a fifth of what a drain costs.
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]
     try:
         _open_standard_streams()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

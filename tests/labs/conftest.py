@@ -98,6 +98,12 @@ def n1(slurm: Slurm) -> str:
     return "n1"
 
 
+@pytest.fixture(scope="module")
+def bench_directory(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where all benches of a cluster keep their policy."""
+    return tmp_path_factory.mktemp("bench")
+
+
 @pytest.fixture(scope="session")
 def site() -> Path:
     """Return where nodeproof is installed for a virtual machine (the first time, one is made: two minutes)."""

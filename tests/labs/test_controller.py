@@ -50,7 +50,7 @@ class ControlledBench(Bench):
 
     def set(self, *, mode: str, url: str = "", token_file: str | None = None, more: str = "") -> None:
         node = self.controller.node("n1")
-        (self.policy / "10-lab.toml").write_text(
+        self.write(
             f"""
             mode = "{mode}"
             [slurm]
@@ -85,8 +85,8 @@ def controller(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def bench(slurm: Slurm, n1: str, controller: Controller, tmp_path: Path) -> Iterator[Bench]:
-    made = ControlledBench(slurm, controller, tmp_path)
+def bench(slurm: Slurm, n1: str, controller: Controller, bench_directory: Path) -> Iterator[Bench]:
+    made = ControlledBench(slurm, controller, bench_directory)
     yield made
     made.break_it()
 

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.slurm
 
 
 @pytest.fixture
-def bench(slurm: Slurm, n1: str, tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(slurm, tmp_path)
+def bench(slurm: Slurm, n1: str, bench_directory: Path) -> Iterator[Bench]:
+    made = Bench(slurm, bench_directory)
     yield made
     made.break_it()
 
