@@ -17,6 +17,8 @@ from mini_slurm import Slurm
 
 T = TypeVar("T")
 
+NODES = ("n1", "n2")
+
 PROGRAMS = "/usr/libexec/nodeproof/slurm"
 PYTHON = ("/opt/nodeproof/bin/python", "-I", "-m", "nodeproof")
 
@@ -101,6 +103,21 @@ class Hooked:
             raise
         finally:
             self.slurm.free(node)
+
+    def settle(self) -> None:
+        """Leave two nodes that are idle and well, and whose health checks have said so."""
+        self.set()
+        self.slurm.exec("scancel", "--user=root")
+        for node in NODES:
+            self.dig_out(node)
+            self.wait_for_peace(node)
+
+    def drained_by_us(self, node: str, check: str) -> str:
+        """Wait until a node is drained with our reason for a check. Returns the reason."""
+        self.slurm.wait_for(node, "IDLE", "DRAIN")
+        reason = wait_until(lambda: self.reason(node), lambda text: text.startswith("nodeproof["))
+        assert f"]: {check}: " in reason
+        return reason
 
     def nodeproof(self, node: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run nodeproof on a node, as an operator would."""

@@ -28,7 +28,7 @@ _NAMES = (
     "manybig",
     "controller",
     "controllerbig",
-    "guard",
+    "prologs",
     "outage",
     "campaign",
 )
