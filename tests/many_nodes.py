@@ -1,24 +1,25 @@
-"""Many nodes that ask one controller at once: processes of threads, each thread a node with its own credential.
+"""Many nodes that ask one controller at once, each over a connection and with a credential of its own.
 
-A program as well, of which each process runs one: what it is to do comes as JSON, what came of it goes back so.
+They share two CPUs here with the controller and with Slurm. Nodes bring CPUs of their own, so these cost as little as
+they can: what a node sends (`nodeproof.controller.client`), from one process that waits for all of them. A program as
+well, which is told what to do as JSON, and says so what came of it.
 """
 
+import asyncio
 import json
+import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from controlled import Controller
-from nodeproof.controller.client import send
-from nodeproof.policy.settings import ControllerSettings
-from nodeproof.slurm.outcome import Outcome, from_json, to_json
-from nodeproof.slurm.wish import Wish
-from nodeproof.slurm.wish import from_json as wish_from_json
-from nodeproof.slurm.wish import to_json as wish_to_json
+from nodeproof.controller.client import PATH, read_credential
+from nodeproof.slurm.outcome import Outcome, from_json
+from nodeproof.slurm.wish import Wish, to_json
 
 
 class Asked(NamedTuple):
@@ -37,64 +38,53 @@ class Asked(NamedTuple):
         return dict(Counter(type(outcome).__name__ for outcome in self.outcomes.values()))
 
 
-def ask_at_once(controller: Controller, wishes: Sequence[Wish], limit_s: float, processes: int = 2) -> Asked:
-    """Have each node ask for its wish, all at the same moment."""
-    parts = [wishes[k::processes] for k in range(processes)]
-    started = [
-        subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in parts
-    ]
-    for process, part in zip(started, parts, strict=True):
-        settings = [controller.node(wish.node)._asdict() for wish in part]
-        assert process.stdin is not None
-        json.dump({"limit_s": limit_s, "wishes": [wish_to_json(w) for w in part], "settings": settings}, process.stdin)
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in started:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    started_s = time.monotonic()
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    said: dict[str, Any] = {}
-    for process in started:
-        said |= json.loads(process.communicate()[0])
+def ask_at_once(controller: Controller, wishes: Sequence[Wish], limit_s: float) -> Asked:
+    """Have each node ask for its wish, all at the same moment. Fails if one has no answer in time."""
+    settings = [controller.node(wish.node) for wish in wishes]
+    task = {
+        "url": controller.url,
+        "ca_file": settings[0].ca_file,
+        "limit_s": limit_s,
+        "wishes": [to_json(wish) for wish in wishes],
+        "credentials": [read_credential(of_node.credential_file) for of_node in settings],
+    }
+    done = subprocess.run(
+        [sys.executable, __file__], input=json.dumps(task), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
     return Asked(
-        {name: from_json(found["outcome"]) for name, found in said.items()},
-        max(found["ended_s"] for found in said.values()) - started_s,
-        {name: found["took_s"] for name, found in said.items()},
+        {name: from_json(found["outcome"]) for name, found in said["nodes"].items()},
+        said["took_s"],
+        {name: found["took_s"] for name, found in said["nodes"].items()},
     )
 
 
-def main() -> None:
-    """Be a process of nodes."""
-    read = json.loads(sys.stdin.readline())
-    wishes = [wish_from_json(wish) for wish in read["wishes"]]
-    settings = [ControllerSettings(**values) for values in read["settings"]]
-    sys.setswitchinterval(0.1)  # so many threads would else fight for the interpreter
-    go, said = threading.Event(), {}
+async def _ask(url: str, tls: ssl.SSLContext | None, wish: dict[str, Any], credential: str) -> dict[str, Any]:
+    """Be a node: shake hands, ask, read until the controller hangs up."""
+    began_s = time.monotonic()
+    place, body = urlsplit(url), json.dumps(wish).encode()
+    reader, writer = await asyncio.open_connection(place.hostname, place.port, ssl=tls)
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {credential}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    status, _, answer = (await reader.read(-1)).partition(b"\r\n\r\n")
+    writer.close()
+    assert status.startswith(b"HTTP/1.1 200 "), (status, answer)
+    return {"outcome": json.loads(answer), "took_s": time.monotonic() - began_s}
 
-    def be(wish: Wish, node: ControllerSettings) -> None:
-        go.wait()
-        started_s = time.monotonic()
-        outcome = send(wish, node, read["limit_s"])
-        ended_s = time.monotonic()
-        said[wish.node] = {"outcome": to_json(outcome), "took_s": ended_s - started_s, "ended_s": ended_s}
 
-    import httpx  # noqa: F401  # not all of them at once
-
-    threads = [threading.Thread(target=be, args=pair) for pair in zip(wishes, settings, strict=True)]
-    for thread in threads:
-        thread.start()
-    print("ready", flush=True)
-    sys.stdin.readline()
-    go.set()
-    for thread in threads:
-        thread.join()
-    json.dump(said, sys.stdout)
+async def _ask_all(task: dict[str, Any]) -> dict[str, Any]:
+    tls = ssl.create_default_context(cafile=task["ca_file"]) if task["url"].startswith("https:") else None
+    pairs = list(zip(task["wishes"], task["credentials"], strict=True))
+    began_s = time.monotonic()
+    async with asyncio.timeout(task["limit_s"]):
+        answers = await asyncio.gather(*(_ask(task["url"], tls, *pair) for pair in pairs))
+    took_s = time.monotonic() - began_s
+    return {"took_s": took_s, "nodes": {w["node"]: found for (w, _), found in zip(pairs, answers, strict=True)}}
 
 
 if __name__ == "__main__":
-    main()
+    json.dump(asyncio.run(_ask_all(json.loads(sys.stdin.read()))), sys.stdout)

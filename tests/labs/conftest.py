@@ -1,7 +1,7 @@
 """The labs: real Slurm in a chroot, real kernels in virtual machines, emulated CPUs. `make labs` runs them, as root.
 
 Each module has clusters of its own, one a suite, as the tests' names say (`[hooked_trixie]`). With pytest-xdist
-(`-n 6`) one worker has all tests of a cluster, so that clusters work side by side and no two tests share one.
+(`-n 9`) one worker has all tests of a cluster, so that clusters work side by side and no two tests share one.
 """
 
 import importlib

@@ -110,7 +110,7 @@ def test_a_node_cannot_drain_another(controller: Controller, slurm: Slurm, n1: s
 def test_a_batch_with_an_unknown_name_drains_the_others(controller: Controller, slurm: Slurm, n1: str) -> None:
     slurm.free("n2")
 
-    asked = ask_at_once(controller, [drain("n2"), drain("nope"), drain(n1)], limit_s=10, processes=1)
+    asked = ask_at_once(controller, [drain("n2"), drain("nope"), drain(n1)], limit_s=10)
 
     assert {name: type(outcome) for name, outcome in asked.outcomes.items()} == {
         "n1": Drained,
