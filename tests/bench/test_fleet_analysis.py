@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nodeproof_bench.analysis import robust
+from nodeproof_bench.analysis import detectors, robust
 from nodeproof_bench.analysis.discoveries import choose, q_values
 from nodeproof_bench.analysis.distributions import binomial_tail, df_of_tail, robust_t_tail, t_quantile, t_tail
 from nodeproof_bench.analysis.fleet import Finding, Fleet, Metric, Rules
 from nodeproof_bench.analysis.judging import judge
+from nodeproof_bench.analysis.significant import odd, tries
 
 RATE, TIME = Metric("memory.triad", "B/s", True), Metric("memory.latency", "s", False)
 
@@ -102,6 +103,21 @@ def test_a_broken_node_buys_no_false_alarms_for_others() -> None:
 
 
 # medians
+
+
+def test_tests_of_parts_weigh_more_than_one_of_many_and_all_of_a_node_one_on_average() -> None:
+    of_metrics, of_part = np.full((4, 60), 3.0), np.full((4, 60), np.nan)
+    of_metrics[2, :20], of_part[:, 7] = np.nan, 3.0
+    names = {"class": of_metrics, "history": of_metrics, "part": of_part}
+    tests = [
+        detectors.Test(name, z, np.full(z.shape, 50.0), z, z, 6 if name == "part" else 1) for name, z in names.items()
+    ]
+
+    weights = {one.detector: np.split(one.weight, np.flatnonzero(np.diff(one.node)) + 1) for one in odd(tests)}
+
+    assert [w.sum() for w in map(np.concatenate, zip(*weights.values(), strict=True))] == pytest.approx(tries(tests))
+    assert np.concatenate(weights["part"]) == pytest.approx(0.1 * tries(tests))
+    assert {round(float(w), 9) for w in weights["class"][0]} == {round(0.9 * 121 / 120, 9)}
 
 
 def test_medians_leave_out_what_was_not_measured() -> None:

