@@ -14,6 +14,7 @@ import lab_site
 import mini_slurm
 from lab_site import REPOSITORY
 from mini_slurm import Slurm
+from support import write_if_other
 
 T = TypeVar("T")
 
@@ -66,8 +67,8 @@ class Hooked:
         """Write the policy and the token."""
         ignored = "\n".join(f'[check.{name}]\non_fail = "ignore"' for name in _IGNORED)
         text = _POLICY.format(mode=mode, url=url or self.slurm.url, ignored=ignored)
-        self.home.joinpath("policy.d/10-lab.toml").write_text(text)
-        self.home.joinpath("policy.d/20-more.toml").write_text(more)
+        write_if_other(self.home / "policy.d/10-lab.toml", text)
+        write_if_other(self.home / "policy.d/20-more.toml", more)
         self.token(self.slurm.token(user))
 
     def token(self, text: str, mode: int = 0o600) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from mini_slurm import Slurm
 from nodeproof.policy.settings import SlurmSettings
 from nodeproof.slurm import Client
+from support import write_if_other
 
 FAILED, OK = 1, 0
 
@@ -74,10 +75,7 @@ class Bench:
         )
 
     def write(self, text: str) -> None:
-        """Have this policy, if it is not this one already."""
-        file = self.policy / "10-lab.toml"
-        if not file.exists() or file.read_text() != text:
-            file.write_text(text)
+        write_if_other(self.policy / "10-lab.toml", text)
 
     def repair(self) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", self.mount], check=True)

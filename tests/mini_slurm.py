@@ -22,7 +22,7 @@ _PORTS = {"bookworm": 22050, "trixie": 24110, "forky": 26050}
 _NAMES = (
     "",
     "drain",
-    "slurmclient",
+    "client",
     "hooks",
     "doctor",
     "manybig",

@@ -73,3 +73,9 @@ def as_nobody() -> Iterator[None]:
 
 
 __all__ = ["Files", "HostCall", "Machine", "as_nobody", "plant", "verdict_of"]
+
+
+def write_if_other(file: Path, text: str) -> None:
+    """Write a file unless it has this text: a policy that was written anew is compiled anew."""
+    if not file.exists() or file.read_text() != text:
+        file.write_text(text)

@@ -172,3 +172,9 @@ def test_the_page_says_what_was_measured_and_what_was_not() -> None:
 
 def test_the_page_in_the_repository_has_its_markers() -> None:
     assert page.rewritten(Path(page.PAGE).read_text(), "new")
+
+
+def test_nothing_that_is_written_by_hand_is_between_the_markers() -> None:
+    text = Path(page.PAGE).read_text(encoding="utf-8")
+    assert text.partition(page.BEGIN)[2].lstrip().startswith("## This session\n")
+    assert page.rewritten(text, "x").count("\n## ") == 5

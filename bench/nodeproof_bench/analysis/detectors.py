@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nodeproof_bench.analysis import robust
 from nodeproof_bench.analysis.distributions import MOST_DF, USUAL_DF, coarse_df, df_of_tail
 from nodeproof_bench.analysis.measured import LEAST_SPREAD, Measured
+from nodeproof_bench.analysis.more_repeats import EFFICIENCY, Surer, surer
 from nodeproof_bench.analysis.robust import Floats
 from nodeproof_bench.stats import LEAST_SIGMA_SHARE
 
@@ -29,16 +30,6 @@ _USUAL_DF_OF_SUMS = 50.0
 
 #: Fewer metrics are no part of a machine that has anything in common.
 _LEAST_PART = 3
-
-#: A median absolute deviation of n values is as uncertain as a standard deviation of 0.37 n: its efficiency (Rousseeuw
-#: and Croux, Alternatives to the median absolute deviation, J. Am. Statist. Assoc. 88, 1993).
-_EFFICIENCY = 0.37
-
-#: Deviations of repeats from their median that a node has, at least, and tells the scatter of repeats by.
-_VALUES_A_NODE = 2
-
-#: Of what nodes differ by, without what repeats scatter, about so many degrees of freedom are to be left.
-_LEAST_LEFT_DF = 20.0
 
 #: What other metrics let expect needs so many nodes for each metric, and shrinks correlations by this share.
 _NODES_A_METRIC, _SHRINKAGE = 5, 0.05
@@ -112,9 +103,9 @@ def _of_class(m: Measured, group: Group, good: NDArray[np.bool_], least_nodes: i
     error = np.nan_to_num(robust.median(m.error[good], 0))
     number = robust.count(m.worse[good], 0)
     fewer = np.minimum(np.sqrt(m.repeats), 1.0)
-    surer = _Surer(fewer, df) if is_small else _surer(m.repeats, error, scale, df, number)
-    yield "class", everything, z * surer.times, surer.df, m.value, _expected(m, deviation)
-    yield "too_good", everything, -z * surer.times, surer.df, m.value, _expected(m, deviation)
+    sure = Surer(fewer, df) if is_small else surer(m.repeats, error, scale, df, number)
+    yield "class", everything, z * sure.times, sure.df, m.value, _expected(m, deviation)
+    yield "too_good", everything, -z * sure.times, sure.df, m.value, _expected(m, deviation)
     if not is_small:
         slow, df_slow = _together(deviation, group.parts, good, least_nodes, lambda d: robust.median(d, 1))
         yield "part", everything, slow, df_slow, m.value, _expected(m, deviation)
@@ -126,33 +117,9 @@ def _of_class(m: Measured, group: Group, good: NDArray[np.bool_], least_nodes: i
         _, of_rest, z_rest, df_rest = _standardised(rest, good, least_nodes)
         part = Measured(*(a[:, columns] if a.ndim > 1 else a[columns] for a in m))
         sigma, at_least = of_rest * scale[columns], np.maximum(part.repeats, 1.0)
-        surer = _surer(at_least, error[columns], sigma, df_rest, number[columns])
-        yield "profile", columns, z_rest * surer.times, surer.df, part.value, _expected(part, rest * scale[columns])
+        sure = surer(at_least, error[columns], sigma, df_rest, number[columns])
+        yield "profile", columns, z_rest * sure.times, sure.df, part.value, _expected(part, rest * scale[columns])
     yield from _noise(m, group.parts, good, least_nodes)
-
-
-class _Surer(NamedTuple):
-    """What other numbers of repeats than usual come to: how many times as much a deviation counts, and its freedom."""
-
-    times: Floats
-    df: Floats
-
-
-def _surer(repeats: Floats, error: Floats, sigma: Floats, df: Floats, number: NDArray[np.int64]) -> _Surer:
-    """Return what more repeats than usual, or fewer, make of deviations with this `sigma` of so many nodes.
-
-    The variance has two components: what repeats scatter, the square of `error`, becomes smaller with their number,
-    what nodes differ by stays. As the difference of two variances the latter is known worse than they are, the more so
-    the smaller it is: Satterthwaite (Biometrics Bulletin 2, 1946). It is not taken to be so small that hardly anything
-    is known of it; of few nodes, nothing is taken off. The variance of repeats is told from several times as many
-    values. With fewer repeats than usual all of the variance is taken to be of repeats.
-    """
-    freedom = np.maximum(_EFFICIENCY * (number - 1), 1.0)
-    without = np.minimum(error / sigma, 1.0) ** 2 * (1 - 1 / np.maximum(repeats, 1.0))
-    left = np.maximum(1 - without, np.minimum(np.sqrt(_LEAST_LEFT_DF / freedom), 1.0))
-    of_left = freedom * left**2 / (1 + (1 - left) ** 2 / _VALUES_A_NODE)
-    of_more = coarse_df(np.maximum(np.minimum(df, of_left), 1.0))
-    return _Surer(np.where(repeats < 1, np.sqrt(repeats), 1 / np.sqrt(left)), np.where(repeats > 1, of_more, df))
 
 
 def _expected(m: Measured, deviation: Floats) -> Floats:
@@ -206,7 +173,7 @@ def _df(z: Floats, number: NDArray[np.int64], usual: float) -> Floats:
     pooled = df_of_tail(z, usual) if z.shape[1] > 1 else usual
     own = [df_of_tail(column, pooled) for column in z.T] if len(z) >= _LEAST_OWN_TAIL else [pooled] * z.shape[1]
     tail = 2 / (1 / pooled + 1 / np.array(own))
-    of_scale = np.maximum(_EFFICIENCY * (number - 1), 1.0)
+    of_scale = np.maximum(EFFICIENCY * (number - 1), 1.0)
     return coarse_df(np.clip(np.minimum(tail, of_scale), 1.0, MOST_DF))
 
 
@@ -223,8 +190,8 @@ def _history(
         usual = robust.median(m.earlier[good], 0)
         change = (m.worse - robust.median(m.worse[good], 0)) - robust.median(m.earlier - usual, 2)
         centred, scale, z, df = _standardised(change / factor, good, least_nodes)
-        surer = _surer(m.repeats, error, scale * factor, df, robust.count(change[good], 0))
-        return centred * factor, z * surer.times, surer.df
+        sure = surer(m.repeats, error, scale * factor, df, robust.count(change[good], 0))
+        return centred * factor, z * sure.times, sure.df
     change, z, df = _own_history(m, size, campaigns, factor)
     return change, z * np.minimum(np.sqrt(m.repeats), 1.0), df
 

@@ -5,15 +5,15 @@ synchronised at each commit: what was submitted must outlive a power cut) or Pos
 """
 
 import contextlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Self
 
-from sqlalchemy import Connection, Table, delete, func, insert, inspect, select, update
+from sqlalchemy import Connection, Table, delete, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from nodeproof.verdict import harmless
 from nodeproof_bench.campaign import book_engine, book_samples
+from nodeproof_bench.campaign import book_statements as statements
 from nodeproof_bench.campaign import book_tables as tables
 from nodeproof_bench.campaign.book_engine import BookError, why
 from nodeproof_bench.campaign.book_rows import (
@@ -29,16 +29,9 @@ from nodeproof_bench.campaign.book_rows import (
     VerdictRow,
 )
 from nodeproof_bench.campaign.book_samples import SampleRow
-
-#: Columns that hold a list as JSON.
-_LISTS = frozenset({"nodes", "partitions"})
-
-#: Rows in one INSERT: databases bound the parameters of a statement, and memory is bounded as well.
-_ROWS_AT_ONCE = 10_000
+from nodeproof_bench.campaign.book_statements import Row
 
 __all__ = ["Book", "BookError", "Measured"]
-
-_Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 
 class Measured(NamedTuple):
@@ -83,15 +76,15 @@ class Book:
     def add_campaign(self, campaign: Campaign, nodes: Sequence[NodeRow], tasks: Sequence[Task]) -> None:
         """Begin a campaign: with all its nodes and tasks, or not at all."""
         with self._write() as database:
-            _insert(database, tables.campaigns, [campaign])
-            _insert(database, tables.nodes, nodes)
-            _insert(database, tables.tasks, tasks)
+            statements.insert_all(database, tables.campaigns, [campaign])
+            statements.insert_all(database, tables.nodes, nodes)
+            statements.insert_all(database, tables.tasks, tasks)
 
     def campaigns(self) -> list[Campaign]:
         """Return all campaigns, oldest first."""
         with self._read() as database:
             rows = database.execute(select(tables.campaigns).order_by(tables.campaigns.c.created_at))
-            return [_row(Campaign, tables.campaigns, row) for row in rows]
+            return [statements.row_of(Campaign, tables.campaigns, row) for row in rows]
 
     def campaign(self, campaign_id: str) -> Campaign:
         """Return a campaign. Raises BookError if there is none of that id."""
@@ -127,13 +120,13 @@ class Book:
 
     def add_tasks(self, tasks: Sequence[Task]) -> None:
         with self._write() as database:
-            _insert(database, tables.tasks, tasks)
+            statements.insert_all(database, tables.tasks, tasks)
 
     def set_tasks(self, tasks: Sequence[Task]) -> None:
         """Write what may change of tasks: state, attempts, why."""
         with self._write() as database:
             for task in tasks:
-                _set_task(database, task)
+                statements.set_task(database, task)
 
     # -- jobs
 
@@ -150,15 +143,15 @@ class Book:
             state = database.execute(select(row.c.state).where(row.c.id == task.campaign_id)).scalar()
             if state != "running":
                 return False
-            _set_task(database, task)
-            _insert(database, tables.jobs, jobs)
+            statements.set_task(database, task)
+            statements.insert_all(database, tables.jobs, jobs)
         return True
 
     def set_jobs(self, task: Task, jobs: Sequence[Job]) -> None:
         """Write what may change of a task and of its jobs: ids, states and times."""
         row = tables.jobs
         with self._write() as database:
-            _set_task(database, task)
+            statements.set_task(database, task)
             for job in jobs:
                 database.execute(
                     update(row)
@@ -192,24 +185,25 @@ class Book:
         result that is refused (no `sha256`) only adds its problem.
         """
         with self._write() as database:
-            before = _result_before(database, result)
+            before = statements.result_before(database, result)
             if before is not None and (before.sha256 or not result.sha256):
-                return _second_copy(database, before, result)
+                return statements.note_second_copy(database, before, result)
             if before is not None:
-                database.execute(delete(tables.results).where(*_is(tables.results, before[:4])))
-            _insert(database, tables.results, [result])
-            _insert(database, tables.samples, book_samples.packed(samples))
-            _replace_facts(database, facts)
-            _insert(database, tables.verdicts, verdicts)
-            _add_events(database, events)
+                database.execute(delete(tables.results).where(*statements.is_row(tables.results, before[:4])))
+            statements.insert_all(database, tables.results, [result])
+            statements.insert_all(database, tables.samples, book_samples.packed(samples))
+            statements.replace_facts(database, facts)
+            statements.insert_all(database, tables.verdicts, verdicts)
+            statements.add_events(database, events)
         return "stored"
 
     def is_useful(self, result: Result) -> bool:
         """Tell whether a result brought samples or verdicts."""
         found, said = tables.samples, tables.verdicts
+        sample = statements.is_row(found, result[:4])
         verdict = said.c.campaign_id == result.campaign_id, said.c.task == result.task, said.c.node == result.node
         with self._read() as database:
-            rows = [select(found.c.task).where(*_is(found, result[:4])), select(said.c.task).where(*verdict)]
+            rows = [select(found.c.task).where(*sample), select(said.c.task).where(*verdict)]
             return any(database.execute(row.limit(1)).first() is not None for row in rows)
 
     def samples(self, campaign_id: str) -> list[Sample]:
@@ -239,20 +233,20 @@ class Book:
         """Replace all findings of a campaign."""
         with self._write() as database:
             database.execute(delete(tables.findings).where(tables.findings.c.campaign_id == campaign_id))
-            _insert(database, tables.findings, findings)
+            statements.insert_all(database, tables.findings, findings)
 
     # -- the fleet's memory
 
     def add_events(self, events: Sequence[NodeEvent]) -> None:
         """Remember what happened to nodes; what is known already changes nothing."""
         with self._write() as database:
-            _add_events(database, events)
+            statements.add_events(database, events)
 
     def node_events(self, since: float = 0.0) -> list[NodeEvent]:
         row = tables.node_events
         with self._read() as database:
             rows = database.execute(select(row).where(row.c.at >= since).order_by(row.c.at, row.c.node))
-            return [_row(NodeEvent, row, found) for found in rows]
+            return [statements.row_of(NodeEvent, row, found) for found in rows]
 
     # -- transactions
 
@@ -276,10 +270,10 @@ class Book:
         except (SQLAlchemyError, ImportError) as error:
             raise BookError(self.place, why(error)) from error
 
-    def _all(self, kind: type[_Row], table: Table, campaign_id: str, *order: str) -> list[_Row]:
+    def _all(self, kind: type[Row], table: Table, campaign_id: str, *order: str) -> list[Row]:
         statement = select(table).where(table.c.campaign_id == campaign_id).order_by(*(table.c[name] for name in order))
         with self._read() as database:
-            return [_row(kind, table, row) for row in database.execute(statement)]
+            return [statements.row_of(kind, table, row) for row in database.execute(statement)]
 
     def _open(self) -> None:
         """Make the tables where there are none. Raises BookError for a book that a newer nodeproof made."""
@@ -296,67 +290,3 @@ class Book:
             return False
         book_engine.check_version(database, self.place)
         return True
-
-
-def _values(table: Table, row: tuple[Any, ...]) -> dict[str, Any]:
-    names = table.c.keys()
-    return {name: json.dumps(value) if name in _LISTS else value for name, value in zip(names, row, strict=True)}
-
-
-def _row(kind: type[_Row], table: Table, row: Sequence[Any]) -> _Row:
-    values = (
-        tuple(json.loads(value)) if name in _LISTS else value for name, value in zip(table.c.keys(), row, strict=True)
-    )
-    return kind(*values)
-
-
-def _insert(database: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        database.execute(insert(table), [_values(table, row) for row in rows[start : start + _ROWS_AT_ONCE]])
-
-
-def _set_task(database: Connection, task: Task) -> None:
-    row = tables.tasks
-    database.execute(
-        update(row)
-        .where(row.c.campaign_id == task.campaign_id, row.c.task == task.task)
-        .values(state=task.state, attempts=task.attempts, why=task.why)
-    )
-
-
-def _is(table: Table, key: Iterable[Any]) -> list[Any]:
-    """Return the condition for one row of a table whose first four columns are its key."""
-    return [column == value for column, value in zip(table.c, key, strict=False)]
-
-
-def _result_before(database: Connection, result: Result) -> Result | None:
-    row = database.execute(select(tables.results).where(*_is(tables.results, result[:4]))).first()
-    return None if row is None else _row(Result, tables.results, row)
-
-
-def _second_copy(database: Connection, before: Result, result: Result) -> str:
-    if before.sha256 == result.sha256 and (before.sha256 or before.problem == result.problem):
-        return "same"
-    note = result.problem or "another file with other content came later, and was refused"
-    if before.sha256 and note not in before.problem:
-        said = "; ".join(filter(None, (before.problem, note)))
-    else:
-        said = before.problem if before.sha256 else note
-    database.execute(update(tables.results).where(*_is(tables.results, before[:4])).values(problem=said))
-    return "other"
-
-
-def _replace_facts(database: Connection, facts: Sequence[FactRow]) -> None:
-    """Replace the facts of a node and phase: a second attempt knows better than the first."""
-    row = tables.facts
-    for campaign_id, node, phase in {fact[:3] for fact in facts}:
-        database.execute(delete(row).where(row.c.campaign_id == campaign_id, row.c.node == node, row.c.phase == phase))
-    _insert(database, row, list({fact[:4]: fact for fact in facts}.values()))
-
-
-def _add_events(database: Connection, events: Sequence[NodeEvent]) -> None:
-    row = tables.node_events
-    for found in dict.fromkeys(events):
-        is_known = select(func.count()).where(*(c == v for c, v in zip(row.c, found, strict=True)))
-        if not database.execute(is_known).scalar():
-            database.execute(insert(row), [_values(row, found)])

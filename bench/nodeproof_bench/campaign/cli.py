@@ -83,6 +83,22 @@ def resume(campaign: str, directory: str | None, database: str | None) -> int:
     return go_on(campaign, directory, database)
 
 
+@command.command("collect")
+@click.argument("campaign")
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@_database
+def collect(campaign: str, files: tuple[str, ...], database: str | None) -> int:
+    """Take result files that nodes could not deliver, and kept. Reports judge them with all others.
+
+    CAMPAIGN is an id, the beginning of one, or `last`; each FILE has the name that it had on its node.
+
+    Exit code: 0 all are in the book; 1 some were refused; 2 usage error, or no file of this campaign.
+    """
+    from nodeproof_bench.campaign.collect.by_hand import take
+
+    return take(campaign, files, database)
+
+
 @command.command("status")
 @click.argument("campaign", default="")
 @_database

@@ -97,7 +97,7 @@ class Spool:
         if end == REFUSED:
             return self._refuse(book, key, _reason(os.path.join(self.directory, name)))
         try:
-            content = _content(os.path.join(self.directory, name))
+            content = content_of(os.path.join(self.directory, name))
             if stored.get(key) == hashlib.sha256(content).hexdigest():
                 return Taken(key, "same")
             result = read(key, task.phase, content)
@@ -123,7 +123,7 @@ class Spool:
         return Taken(key, "refused", problem)
 
 
-def _content(path: str) -> bytes:
+def content_of(path: str) -> bytes:
     """Return a file that is no larger than a result may be. Raises ResultError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -143,6 +143,6 @@ def _content(path: str) -> bytes:
 
 def _reason(path: str) -> str:
     try:
-        return _content(path)[:_REASON_BYTES].decode(errors="replace").strip()
+        return content_of(path)[:_REASON_BYTES].decode(errors="replace").strip()
     except ResultError as error:
         return str(error)

@@ -16,7 +16,7 @@ import pytest
 
 from controlled import Controller, Site, controlling, private
 from lab_bench import Bench
-from labs import test_drain, test_outage
+from labs.slurm import test_drain, test_outage
 from many_nodes import Asked, ask_at_once
 from mini_slurm import Slurm
 from nodeproof.controller.client import send
