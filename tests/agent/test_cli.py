@@ -216,6 +216,20 @@ def test_the_fast_path_stays_light(node: Path) -> None:
     assert done.stderr == "[]\n"
 
 
+def test_a_request_does_without_the_command_line_of_httpx(tmp_path: Path) -> None:
+    token, policy = tmp_path / "token", tmp_path / "policy.d"
+    policy.mkdir()
+    token.touch(0o600)
+    token.write_text("e30.e30.e30")
+    policy.joinpath("10.toml").write_text(f'[slurm]\nurl = "http://127.0.0.1:1"\ntoken_file = "{token}"\n')
+    command = ["-I", "-X", "importtime", "-m", "nodeproof", "fleet", "guard", "--policy", str(policy)]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, timeout=60)
+
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "httpx._client" in loaded
+    assert not {"rich", "pygments"} & loaded
+
+
 def test_a_full_disk_is_one_error(nodeproof: Run) -> None:
     command = [sys.executable, "-I", "-m", "nodeproof", "list"]
     with open("/dev/full", "w") as full:

@@ -1,5 +1,7 @@
 """Result files that an operator brings from nodes which could not deliver them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,12 @@ def test_another_name_is_told_with_the_one_that_was_expected(tmp_path: Path, dat
 def test_a_file_that_is_not_there_is_told(tmp_path: Path, database: str) -> None:
     with pytest.raises(NodeproofError, match=r"n1\.jsonl: it cannot be read: No such file or directory"):
         take(CAMPAIGN, [str(tmp_path / KEPT)], database)
+
+
+def test_the_command_ends_with_what_became_of_the_files(tmp_path: Path, database: str) -> None:
+    file = kept(tmp_path)
+    arguments = [sys.executable, "-I", "-m", "nodeproof", "campaign", "collect", "last", file, "--database", database]
+
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}: taken\n", "")

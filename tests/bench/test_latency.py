@@ -44,6 +44,15 @@ def forbid_to_place_memory() -> None:
     assert libc.prctl(PR_SET_SECCOMP, 2, ctypes.c_char_p(program), 0, 0) == 0
 
 
+def test_a_cache_has_a_small_share_of_the_time_also_where_it_is_all_that_is_asked_for(
+    measure: Measure, first_cpu: str
+) -> None:
+    result = measure("memory.latency", "--seconds", "2", "--cpus", first_cpu, "--bytes", "16384")
+
+    assert result["level"] == "l1"
+    assert 0.2 < result["seconds"] < 1
+
+
 def test_each_cache_and_memory_are_a_point_and_memory_is_the_value(measure: Measure, first_cpu: str) -> None:
     result = measure("memory.latency", "--seconds", "0.05", "--cpus", first_cpu)
     points = result["points"]

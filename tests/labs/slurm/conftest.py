@@ -15,6 +15,7 @@ import pytest
 import hooked_slurm
 import mini_slurm
 from hooked_slurm import Hooked
+from lab_bench import Bench
 from mini_slurm import RELEASES, Slurm
 
 
@@ -90,3 +91,11 @@ def n1(slurm: Slurm) -> str:
 def bench_directory(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return where all benches of a cluster keep their policy."""
     return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture
+def bench(slurm: Slurm, n1: str, bench_directory: Path) -> Iterator[Bench]:
+    """Give n1 with a policy and a mount that is not there."""
+    made = Bench(slurm, bench_directory)
+    yield made
+    made.break_it()

@@ -3,26 +3,16 @@
 import json
 import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from lab_bench import FAILED, OK, Bench, ended
-from mini_slurm import Slurm
 from nodeproof.act import note_prolog_failure
 from nodeproof.policy.settings import GuardSettings
 from nodeproof.slurm import Denied, Drained, Wish, carry_out
 
 pytestmark = pytest.mark.slurm
-
-
-@pytest.fixture
-def bench(slurm: Slurm, n1: str, bench_directory: Path) -> Iterator[Bench]:
-    made = Bench(slurm, bench_directory)
-    yield made
-    made.break_it()
 
 
 def test_observing_says_what_it_would_do_and_touches_nothing(bench: Bench) -> None:

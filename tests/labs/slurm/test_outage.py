@@ -1,26 +1,16 @@
 """A real Slurm that is away, hangs, or does not take our token: nothing is lost, and nothing done twice."""
 
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from lab_bench import FAILED, Bench
-from mini_slurm import Slurm
 from nodeproof.policy.settings import GuardSettings
 from nodeproof.slurm import Drained, Record, Standing, Unsure, Wish, carry_out
 
 pytestmark = pytest.mark.slurm
-
-
-@pytest.fixture
-def bench(slurm: Slurm, n1: str, bench_directory: Path) -> Iterator[Bench]:
-    made = Bench(slurm, bench_directory)
-    yield made
-    made.break_it()
 
 
 @pytest.mark.parametrize(
