@@ -23,9 +23,15 @@ def book(tmp_path: Path) -> Iterator[Book]:
         yield opened
 
 
-def begin(book: Book, name: str, tasks: Sequence[tuple[str, str, Sequence[str]]], created_at: float = 1.0) -> None:
+def begin(
+    book: Book,
+    name: str,
+    tasks: Sequence[tuple[str, str, Sequence[str]]],
+    created_at: float = 1.0,
+    effort: str = "usual",
+) -> None:
     """Begin a campaign with tasks of (phase, kind, nodes), all nodes of one class."""
-    plan = json.dumps({"act": {"confirmations": 2}})
+    plan = json.dumps({"act": {"confirmations": 2, "effort": effort}})
     rows = [Task(name, n, phase, kind, "", 1, 1, tuple(nodes)) for n, (phase, kind, nodes) in enumerate(tasks, 1)]
     nodes = [NodeRow(name, node, "class-a") for node in NODES]
     book.add_campaign(Campaign(name, name, created_at, plan=plan), nodes, rows)
@@ -254,6 +260,31 @@ def test_what_may_be_chance_is_no_finding_but_worth_measuring_again_more_often_t
     assert book.findings("c") == []
     assert "n07" in {row.node for row in doubts}
     assert max(doubts.values()) > 2
+
+
+def test_a_thorough_campaign_measures_a_noisy_metric_of_all_nodes_again(book: Book) -> None:
+    begin(book, "t", [("bench", "bench", [node]) for node in NODES], effort="thorough")
+    for task, node in enumerate(NODES, 1):
+        store(book, "t", task, bench("t", task, node, noise=0.03))
+    usual, thorough = doubted(book, []).doubts, assess(book, "t").doubts
+
+    assert len({row.node for row in thorough}) > 0.8 * len(NODES) > len({row.node for row in usual})
+    assert max(thorough.values()) > max(usual.values())
+
+
+def test_it_is_told_which_loss_would_be_seen_and_repeats_make_it_smaller(book: Book) -> None:
+    phases = ["bench"] + ["confirm.bench"] * 8
+    begin(book, "d", [(phase, "bench", [node]) for phase in phases for node in NODES])
+    found = []
+    for number, phase in enumerate(phases):
+        for task, node in enumerate(NODES, number * len(NODES) + 1):
+            store(book, "d", task, bench("d", task, node, noise=0.03, phase=phase))
+        found.append(assess(book, "d"))
+
+    assert {metric for _, metric in found[0].resolution} == {m + of for m in METRICS for of in ("", " sustained")}
+    for place, loss in found[0].resolution.items():
+        assert loss > found[0].wanted_loss
+        assert found[-1].resolution[place] < 0.9 * loss
 
 
 def test_what_was_in_doubt_is_confirmed_by_all_repeats_together(book: Book) -> None:

@@ -8,7 +8,7 @@ import pytest
 from campaign_book import finding
 from nodeproof_bench.campaign.book import Measured
 from nodeproof_bench.campaign.book_rows import FindingRow, NodeRow, Task
-from nodeproof_bench.campaign.confirming import Suspects, known_good, suspects, tasks
+from nodeproof_bench.campaign.confirming import ALL, Suspects, known_good, suspects, tasks
 from nodeproof_bench.campaign.plan import Act, Phase, Plan, Results
 
 MEASURED = [
@@ -40,7 +40,7 @@ def suspect(node: str = "n1", **values: Any) -> FindingRow:
 
 
 def made(by_phase: dict[str, list[str]], good: str = "", confirmations: int = 2, first: int = 1) -> list[Task]:
-    times = {phase: dict.fromkeys(nodes, confirmations) for phase, nodes in by_phase.items()}
+    times = {phase: {node: {ALL: confirmations} for node in nodes} for phase, nodes in by_phase.items()}
     return tasks("c", plan(confirmations), Suspects(times), good.split(), {}, first)
 
 
@@ -69,7 +69,7 @@ def test_of_phases_that_measure_the_same_it_is_the_first_of_the_plan() -> None:
     phases = (Phase(kind="bench", name="z"), Phase(kind="bench", name="a"))
     given = plan().model_copy(update={"phases": phases})
 
-    assert suspects([suspect()], late, given).by_phase == {"z": {"n1": 2}}
+    assert suspects([suspect()], late, given).by_phase == {"z": {"n1": {"cpu.flops": 2}}}
 
 
 @pytest.mark.parametrize("detector", ["too_good", "disturbed", "check"])
@@ -80,13 +80,17 @@ def test_what_is_no_measured_fault_is_never_measured_again(detector: str) -> Non
 def test_what_is_in_doubt_is_measured_as_often_as_it_takes_and_each_node_as_often_as_its_worst_metric() -> None:
     doubts = {suspect("n2"): 3, suspect("n1", metric="cpu.flops sustained"): 5, suspect("n1", detector="history"): 4}
 
-    assert suspects([suspect()], MEASURED, plan(), doubts).by_phase == {"early": {"n1": 5, "n2": 3}}
+    assert suspects([suspect()], MEASURED, plan(), doubts).by_phase == {
+        "early": {"n1": {"cpu.flops": 5}, "n2": {"cpu.flops": 3}}
+    }
 
 
 def test_a_check_of_what_was_measured_is_repeated_in_the_phase_in_which_it_failed() -> None:
     failed = suspect(detector="check", metric="cpu.flops")
 
-    assert suspects([failed], MEASURED, plan(), {}, {("n1", "cpu.flops"): "burn"}).by_phase == {"burn": {"n1": 2}}
+    assert suspects([failed], MEASURED, plan(), {}, {("n1", "cpu.flops"): "burn"}).by_phase == {
+        "burn": {"n1": {ALL: 2}}
+    }
     assert not suspects([failed], MEASURED, plan(), {}, {("n2", "cpu.flops"): "burn"}).nodes
 
 
@@ -111,13 +115,32 @@ def test_single_nodes_are_measured_as_often_as_the_plan_says(times: int) -> None
 
 
 def test_nodes_of_a_phase_may_be_measured_differently_often() -> None:
-    again = tasks("c", plan(), Suspects({"early": {"n1": 3, "n2": 1}}), (), {}, 7)
+    again = tasks("c", plan(), Suspects({"early": {"n1": {ALL: 3}, "n2": {ALL: 1}}}), (), {}, 7)
 
     assert [(task.task, task.nodes, task.repeat) for task in again] == [
         (7, ("n1",), 1),
         (8, ("n2",), 1),
         (9, ("n1",), 2),
         (10, ("n1",), 3),
+    ]
+
+
+@pytest.mark.parametrize(("detector", "what"), [("class", "cpu.flops"), ("part", ALL), ("distribution", ALL)])
+def test_what_is_about_many_metrics_is_measured_again_as_a_whole(detector: str, what: str) -> None:
+    found = suspects([suspect(detector=detector)], MEASURED, plan())
+
+    assert found.by_phase == {"early": {"n1": {what: 2}}}
+
+
+def test_only_what_is_in_question_is_measured_again_and_a_stress_as_a_whole() -> None:
+    wanted = {"n1": {"memory.copy": 2, "cpu.flops": 1}, "n2": {"disk.latency": 1, ALL: 1}}
+    again = tasks("c", plan(), Suspects({"again": wanted, "burn": {"n1": {"cpu.flops": 1}}}), (), {}, 1)
+
+    assert [(task.nodes, task.suite) for task in again] == [
+        (("n1",), "burnin"),
+        (("n1",), "cpu.flops memory.copy"),
+        (("n2",), "quick"),
+        (("n1",), "memory.copy"),
     ]
 
 

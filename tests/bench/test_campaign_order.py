@@ -27,6 +27,7 @@ PAIR: dict[str, Any] = {
         order(**PAIR),
         order(kind="stress", duration_s=600.0, benchmarks=()),
         order(kind="inventory", benchmarks=(), policy="/etc/nodeproof/policy.d"),
+        order(only=("memory.triad", "cpu.flops")),
     ],
 )
 def test_an_order_comes_back_as_it_was(made: Any) -> None:
@@ -52,6 +53,7 @@ def test_an_order_comes_back_as_it_was(made: Any) -> None:
         ({"benchmarks": "quick"}, "benchmarks is 'quick'"),
         ({"benchmarks": ["--path"] * 101}, "a list of at most 100"),
         ({"benchmarks": ["a b"]}, "benchmarks is ['a b']"),
+        ({"only": "cpu.flops"}, "only is 'cpu.flops', expected a list of at most 100 benchmarks"),
         ({"seconds": 0}, "seconds is 0"),
         ({"spool": "shared"}, "an absolute path"),
         ({"spool": "/a\nb"}, "an absolute path"),

@@ -93,6 +93,22 @@ def test_repeats_are_runs_of_their_own(spool: Path, jobs: ExitStack, tmp_path: P
 
 
 @needs_bench
+def test_only_what_is_in_question_is_measured(spool: Path, jobs: ExitStack, tmp_path: Path) -> None:
+    some = order(benchmarks=("cpu.frequency", "cpu.flops"), seconds=0.05, spool=str(spool))
+    assert done(begin(jobs, some._replace(only=("cpu.flops", "disk.latency")))) == (0, "")
+    with book_at(tmp_path) as book:
+        assert [taken.outcome for taken in Spool(str(spool), CAMPAIGN).collect(book)] == ["stored"]
+        assert {sample.metric for sample in book.samples(CAMPAIGN)} == {"cpu.flops"}
+
+
+@needs_bench
+def test_a_node_that_has_nothing_of_what_is_in_question_says_so(spool: Path, jobs: ExitStack) -> None:
+    said = done(begin(jobs, order(**QUICK, only=("rdma.latency",), spool=str(spool))))[1]
+
+    assert "cpu.frequency has none of rdma.latency on this node" in said
+
+
+@needs_bench
 def test_two_nodes_measure_together_whichever_comes_first(spool: Path, jobs: ExitStack, tmp_path: Path) -> None:
     port = free_port()
     pair = order(

@@ -64,7 +64,7 @@ class Fault(NamedTuple):
 class Truth(NamedTuple):
     """What every node truly has in this campaign, `worse` as a logarithm, and how its repeats scatter: node x metric.
 
-    `usual` is what the class has, `added_s` what is added to it.
+    `usual` is what the class has, `added_s` what is added to it, `lost` as a logarithm what of `worse` is a fault.
     """
 
     worse: Floats
@@ -72,11 +72,13 @@ class Truth(NamedTuple):
     usual: Floats
     sign: Floats
     added_s: Floats
+    lost: Floats
 
-    def measured(self, source: np.random.Generator, node: int, repeats: int) -> Floats:
-        """Return metric x repeat of one node, in the units of its metrics, before anything is missing."""
-        logs = _with_noise(source, self.worse[node : node + 1], self.noise[node : node + 1], repeats)[0]
-        return np.asarray(self.usual[node, :, None] * np.exp(self.sign[:, None] * logs) + self.added_s[node, :, None])
+    def measured(self, source: np.random.Generator, node: int, metric: int, repeats: int) -> Floats:
+        """Return repeats of one metric of one node, in its unit, before anything is missing."""
+        at = slice(node, node + 1), slice(metric, metric + 1)
+        logs = _with_noise(source, self.worse[at], self.noise[at], repeats)[0, 0]
+        return np.asarray(self.usual[node, metric] * np.exp(self.sign[metric] * logs) + self.added_s[node, metric])
 
 
 class Planted(NamedTuple):
@@ -87,17 +89,19 @@ class Planted(NamedTuple):
     truth: Truth
 
 
-def measured_again(planted: Planted, source: np.random.Generator, node: int, times: int) -> list[Fresh]:
-    """Return what comes of measuring one node again so many times; as much as at first is missing or disturbed."""
-    names = [metric.name for metric in planted.fleet.metrics]
-    found: list[list[list[float]]] = [[] for _ in names]
-    for _ in range(times):
-        values = planted.truth.measured(source, node, REPEATS)
-        values[source.random(values.shape) < MISSING + DISTURBED] = np.nan
-        for metric, repeats in zip(found, values, strict=True):
-            metric.append(repeats[~np.isnan(repeats)].tolist())
-    told = (([repeats for repeats in metric if repeats], name) for metric, name in zip(found, names, strict=True))
-    return [Fresh(planted.fleet.nodes[node], name, metric) for metric, name in told if metric]
+def measured_again(
+    planted: Planted, source: np.random.Generator, node: int, times_of: Mapping[str, int]
+) -> Iterator[Fresh]:
+    """Yield what comes of measuring metrics of a node again so many times. As much as at first is missing."""
+    for number, metric in enumerate(planted.fleet.metrics):
+        times = times_of.get(metric.name, 0)
+        if not times:
+            continue
+        values = planted.truth.measured(source, node, number, times * REPEATS)
+        is_known = source.random(len(values)) >= MISSING + DISTURBED
+        told = [values[at : at + REPEATS][is_known[at : at + REPEATS]] for at in range(0, len(values), REPEATS)]
+        if any(map(len, told)):
+            yield Fresh(planted.fleet.nodes[node], metric.name, [one.tolist() for one in told if len(one)])
 
 
 class _Hardware(NamedTuple):
@@ -136,7 +140,7 @@ def simulate(seed: int, classes: Mapping[str, int] = CLASSES, planted: int = 40,
     disturbed = np.count_nonzero((luck >= MISSING) & (luck < MISSING + DISTURBED), axis=2)
     then = np.stack([usual * np.exp(sign * logs) for logs in before], axis=2) if before else None
     names = [f"n{n:05d}" for n in range(shape[0])]
-    truth = Truth(now, np.broadcast_to(noise, shape), usual, sign, effect.added_s)
+    truth = Truth(now, np.broadcast_to(noise, shape), usual, sign, effect.added_s, effect.loss)
     return Planted(Fleet(names, class_of.tolist(), hardware.metrics, values, then, disturbed), faults, truth)
 
 

@@ -17,13 +17,8 @@ from nodeproof_bench.analysis.fleet import Finding
 from nodeproof_bench.analysis.judging import First
 from nodeproof_bench.analysis.measured import LEAST_SPREAD, Measured, spreads
 from nodeproof_bench.analysis.robust import Flags, Floats
+from nodeproof_bench.analysis.ruled_out import bounds
 from nodeproof_bench.analysis.significant import Indices, chosen, findings, odd
-
-#: A value should have at most this standard error, so that what is 5 % worse is beyond doubt...
-_GOOD_ERROR = 0.004
-
-#: ...but no metric is measured again more than so many times as often as others.
-_MOST_TIMES = 3
 
 #: These are about many metrics, and the error of one is not theirs.
 _OF_PARTS = frozenset({"part", "distribution"})
@@ -38,39 +33,49 @@ class Fresh(NamedTuple):
 
 
 def times_again(first: First, usual: int) -> dict[Finding, int]:
-    """Return how many times to measure again what is in doubt: more often than usual if values have a large error.
+    """Return how many times to measure again what is not sure: more often than usual if values have a large error.
 
     The error is that of one time, and of k times together it is smaller by the root of k.
     """
     row_of = {node: row for row, node in enumerate(first.fleet.nodes)}
     column_of = {metric.name: n for n, metric in enumerate(first.fleet.metrics)}
-    made = dict[Finding, int]()
-    for doubt in first.judgement.doubts:
+    made, rules = dict[Finding, int](), first.rules
+    for doubt in (*first.judgement.doubts, *first.judgement.undecided):
         error = first.errors[row_of[doubt.node], column_of[doubt.metric]]
-        needed = 0 if doubt.detector in _OF_PARTS else math.ceil((error / _GOOD_ERROR) ** 2 - 1)
-        made[doubt] = max(usual, min(needed, _MOST_TIMES * usual))
+        needed = 0 if doubt.detector in _OF_PARTS else math.ceil((error / rules.good_error) ** 2 - 1)
+        made[doubt] = max(usual, min(needed, rules.most_times * usual))
     return made
 
 
-def judge_again(first: First, fresh: Iterable[Fresh]) -> list[Finding]:
-    """Return the findings in what was measured again, by these and the first repeats together."""
+class Again(NamedTuple):
+    """The findings in what was measured again, and what all nodes have less than now: `First.below` once more."""
+
+    findings: Sequence[Finding]
+    below: Floats
+
+
+def judge_again(first: First, fresh: Iterable[Fresh]) -> Again:
+    """Return what there is in what was measured again, by these and the first repeats together."""
     row_of = {node: row for row, node in enumerate(first.fleet.nodes)}
     column_of = {metric.name: n for n, metric in enumerate(first.fleet.metrics)}
     known = [one for one in fresh if one.node in row_of and one.metric in column_of]
     if not known:
-        return []
+        return Again((), first.below)
     rows = np.array(sorted({row_of[one.node] for one in known}))
     places = [(int(np.searchsorted(rows, row_of[one.node])), column_of[one.metric], one.times) for one in known]
     usual, is_again = len(first.fleet.nodes), np.zeros((len(rows), len(column_of)), bool)
     for row, column, _ in places:
         is_again[row, column] = True
     old_number = np.append(np.arange(usual), rows)
-    stand_out = [one.at(one.node >= usual).of(old_number) for one in odd(_tests(first, rows, places))]
+    tests, below = _tests(first, rows, places), first.below.copy()
+    below[rows] = np.where(is_again, bounds(tests).loss[usual:], below[rows])
+    stand_out = [one.at(one.node >= usual).of(old_number) for one in odd(tests)]
     others = ~np.isin(np.arange(usual), rows)
     places_of_all = [*stand_out, *(one.at(others[one.node]) for one in first.places)]
     found = chosen(places_of_all, first.tries, first.rules, first.rules.rate_again).found
     sure = [(one, q, _are_in(one.node, one.metric, rows, is_again)) for one, q in found]
-    return [f for one, q, keep in sure for f in findings(first.fleet, one.at(keep), q[keep].tolist())]
+    made = [f for one, q, keep in sure for f in findings(first.fleet, one.at(keep), q[keep].tolist())]
+    return Again(made, below)
 
 
 def _are_in(nodes: Indices, metrics: Indices, rows: Indices, is_again: Flags) -> Flags:

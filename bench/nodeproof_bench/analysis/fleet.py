@@ -44,7 +44,10 @@ class Rules(NamedTuple):
     worse by a smaller share is no finding. `least_class_nodes`: fewer nodes are no class to compare with.
     `least_spread_times`, `least_spread`: a noisy node's repeats are so many times farther apart than its class's,
     and so far as a share of their median. `doubt`: of healthy nodes, about this share looks odd enough to be measured
-    again; `most_doubtful`: never more than this share of all nodes, beside those that were found already.
+    again; `most_doubtful`: never more than this share of all nodes, beside those that were found already. `find_loss`:
+    a node is measured again where a loss of this share is not ruled out, unless that is so of more than the share
+    `most_undecided` of its class: then it is the metric that cannot tell. What is in doubt is measured again until its
+    standard error is `good_error`, at most `most_times` as often as what was found.
     """
 
     false_discovery_rate: float = 0.005
@@ -55,6 +58,14 @@ class Rules(NamedTuple):
     least_spread: float = 0.005
     doubt: float = 0.2
     most_doubtful: float = 0.05
+    find_loss: float = 0.05
+    most_undecided: float = 0.2
+    good_error: float = 0.004
+    most_times: int = 6
+
+
+#: Whatever it takes: where repeats scatter, all nodes are measured again, and again.
+THOROUGH = Rules(most_undecided=1.0, good_error=0.003, most_times=24)
 
 
 class Finding(NamedTuple):
@@ -89,8 +100,8 @@ class Judgement(NamedTuple):
     """`tests` were made; of the nodes that they found, so many as `expected_false` are chance.
 
     `shifts`: by which share the class as a whole is worse than in earlier campaigns, where that is at least
-    `least_loss`: no comparison among its nodes shows it. `doubts` are no findings: what may be chance, and is worth
-    measuring again.
+    `least_loss`: no comparison among its nodes shows it. `doubts` and `undecided` are no findings, and to be
+    measured again: what may be chance, and where a loss that is to be found is not ruled out.
     """
 
     findings: tuple[Finding, ...]
@@ -99,3 +110,4 @@ class Judgement(NamedTuple):
     expected_false: float
     shifts: Mapping[tuple[str, str], float]
     doubts: tuple[Finding, ...] = ()
+    undecided: tuple[Finding, ...] = ()

@@ -17,11 +17,12 @@ import numpy as np
 
 from nodeproof.verdict import plural
 from nodeproof_bench.analysis import detectors, robust
-from nodeproof_bench.analysis.detectors import Group
+from nodeproof_bench.analysis.detectors import Group, Test
 from nodeproof_bench.analysis.disturbed import often_disturbed
 from nodeproof_bench.analysis.fleet import Baseline, Finding, Fleet, Judgement, Rules
 from nodeproof_bench.analysis.measured import Measured, measure
 from nodeproof_bench.analysis.robust import Flags, Floats
+from nodeproof_bench.analysis.ruled_out import bounds, still_open
 from nodeproof_bench.analysis.significant import Indices, Odd, chosen, doubtful, findings, odd, tries
 from nodeproof_bench.analysis.words import in_words
 
@@ -36,7 +37,8 @@ class First(NamedTuple):
     """A fleet as it was judged first, with all that judging some nodes again is compared with.
 
     `excluded` nodes are in no baseline. `places` is where tests stood out, of `tries` tests of each node. `errors` is
-    node x metric: the standard error of a value by its repeats, 0 where it is not known.
+    node x metric: the standard error of a value by its repeats, 0 where it is not known. `below` is node x metric: the
+    loss, as a share, that a node surely has less than; NaN where nothing compares its value.
     """
 
     fleet: Fleet
@@ -48,6 +50,7 @@ class First(NamedTuple):
     places: Sequence[Odd]
     tries: Indices
     errors: Floats
+    below: Floats
 
 
 def judge(fleet: Fleet, rules: Rules | None = None) -> Judgement:
@@ -66,8 +69,12 @@ def examine(fleet: Fleet, rules: Rules | None = None) -> First:
     beyond = {finding.node for finding in limits}
     beyond_limit = np.array([node in beyond for node in fleet.nodes], bool)
     for _ in range(_MOST_ROUNDS):
-        slow, good = _places(measured, groups, excluded, rules)
+        tests = detectors.run(measured, groups, excluded, rules.least_class_nodes)
+        slow, good = (_places(tests, is_good=is_good) for is_good in (False, True))
         places, tries_of = slow
+        below = bounds(tests)
+        undecided = still_open(tests, below, groups, rules)
+        del tests  # they are large
         worse, better = chosen(places, tries_of, rules, rate), chosen(*good, rules, rate)
         found = beyond_limit | _who(len(fleet.nodes), [one for one, _ in (*worse.found, *better.found)])
         now = _without_broken_classes(found, groups)
@@ -79,29 +86,29 @@ def examine(fleet: Fleet, rules: Rules | None = None) -> First:
     sure.sort(key=_key)
     errors = _errors(measured, groups, excluded)
     slower = beyond_limit | _who(len(fleet.nodes), [one for one, _ in worse.found])
-    looks = doubtful(places, tries_of, slower, errors, rules)
-    doubts = [f for one in looks for f in findings(fleet, one, [None] * len(one.node))]
+    doubts = doubtful(places, tries_of, slower, errors, rules)
+    not_shown = [one.at(~slower[one.node]) for one in undecided]
     judgement = Judgement(
         tuple(sure),
         _baselines(fleet, measured, groups, excluded),
         int(np.sum(tries_of)),
         worse.expected_false,
         _shifts(fleet, measured, groups, excluded, rules),
-        tuple(sorted(doubts, key=_key)),
+        _looks(fleet, doubts),
+        _looks(fleet, not_shown),
     )
-    return First(fleet, rules, judgement, measured, groups, excluded, places, tries_of, errors)
+    return First(fleet, rules, judgement, measured, groups, excluded, places, tries_of, errors, below.loss)
 
 
-def _places(
-    measured: Measured, groups: Sequence[Group], excluded: Flags, rules: Rules
-) -> list[tuple[list[Odd], Indices]]:
-    """Return where tests stand out, and how many were made of each node: of what is worse, and of what is too good.
+def _places(tests: Sequence[Test], *, is_good: bool) -> tuple[list[Odd], Indices]:
+    """Return where tests stand out, and how many were made of each node: of what is worse, or of what is too good."""
+    kind = [test for test in tests if (test.detector == "too_good") == is_good]
+    return odd(kind), tries(kind)
 
-    The tests themselves are large, and not kept.
-    """
-    tests = detectors.run(measured, groups, excluded, rules.least_class_nodes)
-    kinds = [[t for t in tests if (t.detector == "too_good") == is_good] for is_good in (False, True)]
-    return [(odd(kind), tries(kind)) for kind in kinds]
+
+def _looks(fleet: Fleet, ones: Sequence[Odd]) -> tuple[Finding, ...]:
+    """Return what is to be measured again as findings, which it is not: it has no q value."""
+    return tuple(sorted((f for one in ones for f in findings(fleet, one, [None] * len(one.node))), key=_key))
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:

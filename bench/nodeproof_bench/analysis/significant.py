@@ -69,14 +69,17 @@ def odd(tests: Sequence[Test]) -> list[Odd]:
     made = []
     for test, number in zip(tests, numbers, strict=True):
         share = _SHARES.get(test.detector, rest) / np.maximum(number if test.detector in _SHARES else others, 1)
-        made.append(_odd(test, all_of_them * share, *np.nonzero(test.z > _LEAST_Z)))
+        one = at_places(test, *np.nonzero(test.z > _LEAST_Z))
+        made.append(one._replace(weight=(all_of_them * share)[one.node]))
     return made
 
 
-def _odd(test: Test, weight: Floats, node: Indices, metric: Indices) -> Odd:
+def at_places(test: Test, node: Indices, metric: Indices) -> Odd:
+    """Return what one test says at some places; it weighs as much as any other."""
     z = test.z[node, metric]
     p = np.minimum(test.tries * robust_t_tail(z, test.df[node, metric]), 1.0)
-    return Odd(test.detector, node, metric, z, p, test.value[node, metric], test.expected[node, metric], weight[node])
+    value, expected = test.value[node, metric], test.expected[node, metric]
+    return Odd(test.detector, node, metric, z, p, value, expected, np.ones(len(z)))
 
 
 def _number(test: Test) -> Indices:

@@ -8,16 +8,17 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nodeproof_bench.analysis import robust
 from nodeproof_bench.analysis.again import Fresh, judge_again, times_again
-from nodeproof_bench.analysis.fleet import Fleet, Judgement, Rules
-from nodeproof_bench.analysis.judging import examine
+from nodeproof_bench.analysis.fleet import THOROUGH, Fleet, Judgement, Rules
+from nodeproof_bench.analysis.judging import First, examine
 from nodeproof_bench.analysis.pair_model import PairFit, PairValue, Suspect, fit
 from nodeproof_bench.analysis.robust import Floats
+from nodeproof_bench.analysis.ruled_out import resolution
 from nodeproof_bench.analysis.words import suspect_in_words
 from nodeproof_bench.campaign import failed_checks
 from nodeproof_bench.campaign.book import Book
@@ -44,19 +45,23 @@ _LEAST_PAIRS = 8
 class Assessment(NamedTuple):
     """What the analysis says of a campaign: of single nodes, and of pairs by metric.
 
-    `doubts` are no findings, but worth measuring again, each so many times. `check_phases` are those in which checks of
-    what was measured failed, by node and check.
+    `doubts` are no findings, but to be measured again, each so many times. `check_phases` are those in which checks of
+    what was measured failed, by node and check. `resolution` is, by class and metric, the loss that would be seen in
+    nearly every node, `wanted_loss` the one that is looked for.
     """
 
     judgement: Judgement
     pair_fits: Mapping[str, PairFit]
     doubts: Mapping[FindingRow, int] = MappingProxyType({})
     check_phases: Mapping[tuple[str, str], str] = MappingProxyType({})
+    resolution: Mapping[tuple[str, str], float] = MappingProxyType({})
+    wanted_loss: float = Rules().find_loss
 
 
 def assess(book: Book, campaign_id: str, rules: Rules | None = None) -> Assessment:
     """Judge a campaign and store its findings. Raises BookError if there is none of that id."""
-    campaign, rules = book.campaign(campaign_id), rules or Rules()
+    campaign = book.campaign(campaign_id)
+    rules = rules or (THOROUGH if _act(campaign.plan).get("effort") == "thorough" else Rules())
     included = [node for node in book.nodes(campaign_id) if node.state == "included"]
     tasks = book.tasks(campaign_id)
     by_number = {task.task: task for task in tasks}
@@ -71,13 +76,16 @@ def assess(book: Book, campaign_id: str, rules: Rules | None = None) -> Assessme
     ]
     confirming = {task.phase for task in tasks if task.phase.startswith(CONFIRM)}
     again = recheck(figures(book, campaign_id, confirming), tasks)
-    by_all = judge_again(first, (Fresh(place, metric, one.times) for (place, metric), one in again.items()))
+    at_last = judge_again(first, (Fresh(place, metric, one.times) for (place, metric), one in again.items()))
     needed = _confirmations(campaign.plan)
-    rows = settled(found, [row_of(campaign_id, finding) for finding in by_all], again, needed, rules)
+    rows = settled(found, [row_of(campaign_id, finding) for finding in at_last.findings], again, needed, rules)
     rows += failed_checks.findings(campaign_id, failed, by_number, needed)
     book.set_findings(campaign_id, _with_actions(rows, book.findings(campaign_id)))
     doubts = {row_of(campaign_id, doubt): times for doubt, times in times_again(first, needed).items()}
-    return Assessment(first.judgement, fits, doubts, failed_checks.phases(failed, by_number))
+    shown = _resolution(first, at_last.below, rows)
+    return Assessment(
+        first.judgement, fits, doubts, failed_checks.phases(failed, by_number), shown, wanted_loss=rules.find_loss
+    )
 
 
 # -- single nodes
@@ -146,6 +154,14 @@ def _before_stress(table: Table) -> Floats | None:
     return medians
 
 
+def _resolution(first: First, below: Floats, rows: Sequence[FindingRow]) -> dict[tuple[str, str], float]:
+    """Return what would be seen in the nodes that nothing was confirmed of."""
+    confirmed = {row.node for row in rows if row.state == "confirmed"}
+    apart = np.array([node in confirmed for node in first.fleet.nodes], bool)
+    found = resolution(below, first.groups, apart)
+    return {(name, first.fleet.metrics[column].name): loss for (name, column), loss in found.items()}
+
+
 # -- pairs
 
 
@@ -202,11 +218,17 @@ def _pair_row(campaign_id: str, metric: str, found: Suspect, unit: str) -> Findi
 
 def _confirmations(plan: str) -> int:
     """Return how often a suspect is to be measured again; the usual number for the plan of another version."""
-    try:
-        count = json.loads(plan)["act"]["confirmations"]
-    except (ValueError, KeyError, TypeError):
-        return CONFIRMATIONS
+    count = _act(plan).get("confirmations")
     return count if isinstance(count, int) else CONFIRMATIONS
+
+
+def _act(plan: str) -> Mapping[str, Any]:
+    """Return what a plan says of findings: nothing if another version wrote it in another way."""
+    try:
+        act = json.loads(plan)["act"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return act if isinstance(act, dict) else {}
 
 
 def _with_actions(rows: Sequence[FindingRow], before: Sequence[FindingRow]) -> list[FindingRow]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from nodeproof_bench.analysis.fleet import Finding
 from nodeproof_bench.analysis.tournament import confirming
 from nodeproof_bench.campaign.book import Measured
 from nodeproof_bench.campaign.book_rows import FindingRow, NodeRow, Task
@@ -19,10 +20,17 @@ _NO_DOUBTS: Mapping[FindingRow, int] = MappingProxyType({})
 _NO_CHECKS: Mapping[tuple[str, str], str] = MappingProxyType({})
 
 
-class Suspects(NamedTuple):
-    """How many times to measure nodes again, by the phase in which they stood out."""
+#: These are about many metrics: whatever the phase measures is measured again.
+_OF_MANY = frozenset({"part", "distribution", "check"})
 
-    by_phase: Mapping[str, Mapping[str, int]]
+#: All benchmarks of a phase.
+ALL = ""
+
+
+class Suspects(NamedTuple):
+    """How many times to measure what of which nodes again: by the phase in which it stood out, node, and benchmark."""
+
+    by_phase: Mapping[str, Mapping[str, Mapping[str, int]]]
 
     @property
     def nodes(self) -> set[str]:
@@ -34,7 +42,7 @@ def is_suspect(finding: FindingRow) -> bool:
     return bool(finding.node) and finding.state == "suspect" and finding.detector not in _NOT_AGAINST_IT
 
 
-def known_good(nodes: Iterable[NodeRow], findings: Iterable[FindingRow], over: Iterable[Task]) -> set[str]:
+def known_good(nodes: Iterable[NodeRow], findings: Iterable[FindingRow | Finding], over: Iterable[Task]) -> set[str]:
     """Return the nodes that a suspect may meet: they take part, nothing was found, and no task of their own failed.
 
     A pair's failed task tells nothing: it may be the other node's fault.
@@ -58,13 +66,14 @@ def suspects(
     and check: of all others policy says what follows, and the agent sees to it.
     """
     phase_of, usual = _phases_of(measured, plan), plan.act.confirmations
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, dict[str, dict[str, int]]] = {}
     for finding, times in [*((finding, usual) for finding in findings), *doubts.items()]:
         is_check = finding.detector == "check"
         phase = check_phases.get((finding.node, finding.metric)) if is_check else phase_of.get(finding.metric)
         if is_suspect(finding) and phase:
-            nodes = found.setdefault(phase, {})
-            nodes[finding.node] = max(times, nodes.get(finding.node, 0))
+            of_node = found.setdefault(phase, {}).setdefault(finding.node, {})
+            what = ALL if finding.detector in _OF_MANY else finding.metric.partition(" ")[0]
+            of_node[what] = max(times, of_node.get(what, 0))
     return Suspects(found)
 
 
@@ -89,20 +98,25 @@ def tasks(  # noqa: PLR0913, PLR0917  # what a design depends on
     """Return the tasks that measure suspects again, pairs with nodes that nothing is known against."""
     made: list[Task] = []
     for phase in plan.named_phases():
-        times = found.by_phase.get(phase.name, {})
-        nodes = sorted(times)
+        wanted = found.by_phase.get(phase.name, {})
+        nodes = sorted(wanted)
         again = phase.model_copy(update={"name": f"{CONFIRM}{phase.name}"})
         if nodes and phase.kind == "pairs":
             rounds = confirming(nodes, list(good), plan.act.confirmations, plan.seed, switches)
             made += pair_tasks(campaign_id, again, rounds, switches, first + len(made))
         elif nodes:
-            made += _repeated(campaign_id, again, times, first + len(made))
+            made += _repeated(campaign_id, again, wanted, first + len(made))
     return made
 
 
-def _repeated(campaign_id: str, phase: Phase, times: Mapping[str, int], first: int) -> list[Task]:
+def _repeated(campaign_id: str, phase: Phase, wanted: Mapping[str, Mapping[str, int]], first: int) -> list[Task]:
+    """Return tasks, one for each time, of what is wanted so often: a stress is what it is, and never done in part."""
     made: list[Task] = []
-    for n in range(1, max(times.values()) + 1):
-        nodes = sorted(node for node, wanted in times.items() if wanted >= n)
-        made += single_tasks(campaign_id, phase, nodes, first + len(made), repeat=n)
+    for n in range(1, max(times for of_node in wanted.values() for times in of_node.values()) + 1):
+        left = {node: {what for what, times in of_node.items() if times >= n} for node, of_node in wanted.items()}
+        nodes = sorted(node for node, what in left.items() if what)
+        for task in single_tasks(campaign_id, phase, nodes, first + len(made), repeat=n):
+            what = left[task.nodes[0]]
+            is_whole = ALL in what or phase.kind == "stress"
+            made.append(task if is_whole else task._replace(suite=" ".join(sorted(what))))
     return made

@@ -58,7 +58,7 @@ class FollowUp:
         measured = self._book.measured(self._id)
         found = confirming.suspects(findings, measured, self._plan, assessed.doubts, assessed.check_phases)
         nodes = self._book.nodes(self._id)
-        good = confirming.known_good(nodes, [*findings, *assessed.doubts], self._ledger.tasks.values())
+        good = confirming.known_good(nodes, [*findings, *assessed.judgement.doubts], self._ledger.tasks.values())
         switches = {row.node: row.switch for row in nodes if row.switch}
         first = max(self._ledger.tasks, default=0) + 1
         tasks = confirming.tasks(self._id, self._plan, found, good, switches, first)

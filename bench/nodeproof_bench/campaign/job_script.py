@@ -26,6 +26,13 @@ _MORE_MIN = 2
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 
+def _only(task: Task, phase: Phase) -> tuple[str, ...]:
+    """Return what of its phase a task is about: nothing if it is about all of it."""
+    is_part = task.phase.startswith(CONFIRM) and len(task.nodes) == 1
+    words = tuple(task.suite.split())
+    return words if is_part and words != words_of(phase) else ()
+
+
 class Orders:
     """Makes the jobs of one campaign. `token` gives what a job posts its result with; None where it needs none."""
 
@@ -76,6 +83,7 @@ class Orders:
             limit_s=self._limit_s(phase, task),
             repeats=repeats_of(phase),
             benchmarks=words_of(phase),
+            only=_only(task, phase),
             seconds=phase.seconds,
             duration_s=duration_s_of(phase),
             spool=plan.results.spool or "",

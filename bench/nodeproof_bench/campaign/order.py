@@ -56,12 +56,12 @@ class WorkOrder(NamedTuple):
     """What one job does on one node.
 
     `benchmarks` are a suite, names or patterns as `nodeproof bench` takes them; `seconds` replaces how long each
-    measures. `duration_s` is how long a stress takes, `interval_s` lies between repeats. The job's time is over
-    `limit_s` after it begins, or at `ends_at` (seconds since the epoch) if that is set. The result goes to the
-    directory `spool`, or is posted to `post`, whose certificate `ca_file` vouches for. Of a pair, the node with the
-    role `listen` waits at `port`, the one with the role `connect` calls `peer_address` (a name or numbers) there; both
-    know `session`, and wait up to `meet_s` for each other. `policy` is a directory of policy files, `path` one for
-    the files of disk benchmarks; empty: the usual ones.
+    measures. If there are any in `only`, no other ones of these are measured. `duration_s` is how long a stress takes,
+    `interval_s` lies between repeats. The job's time is over `limit_s` after it begins, or at `ends_at` (seconds since
+    the epoch) if that is set. The result goes to the directory `spool`, or is posted to `post`, whose certificate
+    `ca_file` vouches for. Of a pair, the node with the role `listen` waits at `port`, the one with the role `connect`
+    calls `peer_address` (a name or numbers) there; both know `session`, and wait up to `meet_s` for each other.
+    `policy` is a directory of policy files, `path` one for the files of disk benchmarks; empty: the usual ones.
     """
 
     campaign: str
@@ -73,6 +73,7 @@ class WorkOrder(NamedTuple):
     limit_s: float
     repeats: int = 1
     benchmarks: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     seconds: float | None = None
     interval_s: float = 2.0
     duration_s: float = 0.0
@@ -122,7 +123,7 @@ def from_json(text: str) -> WorkOrder:
             raise OrderError(f"{key} is missing")
         if key in read and not _CHECKS[key](read[key]):
             raise OrderError(f"{key} is {read[key]!r:.80}, expected {_EXPECTED[key]}")
-    made = {**read, "benchmarks": tuple(read.get("benchmarks", ()))}
+    made = {**read, **{key: tuple(read.get(key, ())) for key in ("benchmarks", "only")}}
     order = WorkOrder(**made)
     _see_that_it_is_whole(order)
     return order
@@ -187,6 +188,7 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "limit_s": _number(1, _MOST_S),
     "repeats": _whole(1, 100_000),
     "benchmarks": _words,
+    "only": _words,
     "seconds": lambda value: value is None or _number(0.01, 1e6)(value),
     "interval_s": _number(0, _MOST_S),
     "duration_s": _number(0, _MOST_S),
@@ -214,6 +216,7 @@ _EXPECTED: Mapping[str, str] = {
     "limit_s": "seconds from 1",
     "repeats": "a whole number from 1 to 100000",
     "benchmarks": f"a list of at most {_MOST_WORDS} suites, benchmarks or patterns",
+    "only": f"a list of at most {_MOST_WORDS} benchmarks",
     "seconds": "seconds from 0.01 to 1000000, or null",
     "interval_s": "seconds",
     "duration_s": "seconds",

@@ -159,10 +159,15 @@ class OnNode(_Table):
 
 
 class Act(_Table):
-    """What is done about findings, and how often a suspect is measured again before."""
+    """What is done about findings, and how often a suspect is measured again before.
+
+    `effort` is how much is measured again to see a loss of 5 %: thorough does so for all nodes and as often as it takes
+    where repeats scatter, which may take several times as long as all phases together.
+    """
 
     findings: Annotated[Literal["report", "drain"], Field(title='"report" or "drain"')] = "report"
     confirmations: Annotated[int, Field(ge=0, le=20, title="a whole number from 0 to 20")] = 2
+    effort: Annotated[Literal["usual", "thorough"], Field(title='"usual" or "thorough"')] = "usual"
 
 
 class Phase(_Table):

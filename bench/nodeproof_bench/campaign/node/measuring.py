@@ -54,7 +54,7 @@ def opened(host: Host, order: WorkOrder) -> Bench:
 
 def repeats(bench: Bench, order: WorkOrder, lines: Lines) -> None:
     """Measure the suite again and again. What ends it early is raised once all is in `lines`."""
-    runs = _plan(order.benchmarks, bench, order)
+    runs = _in_question(_plan(order.benchmarks, bench, order), order)
     for repeat in range(1, order.repeats + 1):
         if repeat > 1:
             time.sleep(order.interval_s)
@@ -132,6 +132,14 @@ def _plan(words: Sequence[str], bench: Bench, order: WorkOrder) -> Plan:
         return plan(words, bench.topology, seconds=order.seconds, path=bench.directory, **limits)
     except UnknownName as error:
         raise NodeproofError(f"benchmarks: {error}") from error
+
+
+def _in_question(runs: Plan, order: WorkOrder) -> Plan:
+    """Return the runs that the order is about, each as it is among all of them."""
+    kept = tuple(run for run in runs.runs if not order.only or run.name in order.only)
+    if not kept:
+        raise NodeproofError(f"{' '.join(order.benchmarks)} has none of {', '.join(order.only)} on this node")
+    return runs._replace(runs=kept)
 
 
 def _whole(measured: Measured, lines: Lines, repeat: int) -> Measured:

@@ -82,6 +82,7 @@ def document(
             "blind_checks": blind_checks(gathered),
             "tests": judgement.tests,
             "expected_false_alarms": judgement.expected_false,
+            "wanted_loss": assessment.wanted_loss,
             "method": METHOD,
         },
         "phases": _phases(gathered),
@@ -94,6 +95,7 @@ def document(
         "class_shifts": [
             {"class": name, "metric": metric, "loss": lost} for (name, metric), lost in sorted(judgement.shifts.items())
         ],
+        "resolution": _resolution(assessment),
         "inventory": disagreements(gathered),
         "checks": _checks(gathered),
         "problems": [
@@ -102,6 +104,15 @@ def document(
             if r.problem
         ],
     }
+
+
+def _resolution(assessment: "Assessment") -> list[dict[str, Any]]:
+    """Return what loss each metric would show, the largest first; null where nothing is compared."""
+    told = {
+        place: assessment.resolution.get(place) for place in (*assessment.judgement.baselines, *assessment.resolution)
+    }
+    found = sorted(told.items(), key=lambda item: (item[1] is not None, -(item[1] or 0.0), item[0]))
+    return [{"class": name, "metric": metric, "loss": loss} for (name, metric), loss in found]
 
 
 def _plan(text: str) -> Any:

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from nodeproof.verdict import harmless, plural
 from nodeproof_bench.campaign.report.plots import change_rows, heat_map, strip
 from nodeproof_bench.campaign.report.plots.axis import MINUS
+from nodeproof_bench.campaign.report.text import unseen
 from nodeproof_bench.campaign.report.verdicts import WORDS, shown_loss
 from nodeproof_bench.units import scaled
 
@@ -61,6 +62,7 @@ def page(document: Mapping[str, Any]) -> str:
         signs=SIGNS,
         most_rows=MOST_ROWS,
         most_lines=MOST_LINES,
+        unseen=list(unseen(document["resolution"], document["summary"]["wanted_loss"])),
         style=Markup(style),  # noqa: S704  # ours
         script=Markup(script),  # noqa: S704  # ours
         policy=_policy(style, script),

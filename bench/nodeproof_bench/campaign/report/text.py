@@ -25,6 +25,7 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
     )
     if blind := summary["blind_checks"]:
         yield f"Most nodes could not tell (were the jobs allowed to look?): {named(blind, 8)}"
+    yield from unseen(document["resolution"], summary["wanted_loss"])
     yield from _attention(document["nodes"])
     yield from _paths(document["findings"])
     yield from _inventory(document["inventory"])
@@ -34,6 +35,24 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
 def _tasks(tasks: Mapping[str, int]) -> str:
     states = [f"{count} {state}" for state, count in sorted(tasks.items())]
     return f"tasks: {', '.join(states) or 'none'}"
+
+
+def unseen(resolution: list[dict[str, Any]], wanted_loss: float) -> Iterator[str]:
+    """Yield what the campaign could not see, in sentences. Not to be found is no proof of health there."""
+    blind = {row["class"] for row in resolution if row["loss"] is None}
+    if blind:
+        yield f"Too few nodes to compare with each other: class {named({name or '(none)' for name in blind}, 8)}"
+    coarse = [row for row in resolution if row["loss"] is not None and row["loss"] >= wanted_loss]
+    if coarse:
+        shown = [f"{_of_class(row)} only from {100 * row['loss']:.0f} %" for row in coarse]
+        yield (
+            f"A loss of {100 * wanted_loss:.0f} % would not be seen in {len(coarse)} of {len(resolution)} comparisons: "
+            f"{named(shown, 4)}"
+        )
+
+
+def _of_class(row: Mapping[str, Any]) -> str:
+    return f"{row['metric']} ({row['class']})" if row["class"] else str(row["metric"])
 
 
 def _part(title: list[str], rows: list[list[str]]) -> Iterator[str]:
