@@ -53,6 +53,17 @@ def test_time_that_other_processes_took_is_unknown(on_cpu: float, reason: str) -
     assert jitter(*quiet(), spin(8, 0.3, on_cpu=on_cpu), reason=reason).status == Status.UNKNOWN
 
 
+@pytest.mark.parametrize(("steal_s", "status"), [(0.05, Status.UNKNOWN), (0.01, Status.FAIL), (0.0, Status.FAIL)])
+def test_what_the_hypervisor_may_have_taken_says_nothing_of_the_node(steal_s: float, status: Status) -> None:
+    """CPU 8 loses 50 ms of a second, and may lose 20."""
+    line = result("cpu.jitter", 0.002, "1", points=[*quiet(), spin(8, 0.05)], seconds=1.0)
+    line = line._replace(fields={**line.fields, "conditions": {"steal_s": steal_s}})
+    found = verdict("cpu.jitter", history(line))
+
+    assert found.status == status
+    assert ("the hypervisor took" in found.summary) == (status == Status.UNKNOWN)
+
+
 def test_how_much_may_be_lost_is_policy() -> None:
     assert jitter(*quiet(), max_lost_share=0.001).status == Status.FAIL
 

@@ -16,6 +16,9 @@ _LEAST_ON_CPU = 0.9
 #: A CPU that loses that much more than others is worth a word: 5 ms of each second.
 _ODD_LOST_SHARE = 0.005
 
+#: The kernel counts what a hypervisor takes in ticks, and rounds them down.
+_TICK_S = 0.01
+
 
 @check(
     "cpu.jitter",
@@ -46,6 +49,9 @@ def jitter(
     if bad and result.is_inconclusive:
         refuse(result, f"inconclusive: {result.reason}")
     if alone := [n for n in bad if number(points[n], "on_cpu_share", result) >= _LEAST_ON_CPU]:
+        stolen_s = _stolen_s(result)
+        if all(lost[n] * result.seconds - stolen_s <= max_lost_share * result.seconds for n in alone):
+            refuse(result, f"inconclusive: the hypervisor took up to {stolen_s:.2f} s of {result.seconds:.1f} s")
         words = [_words(n, points[n], result) for n in alone]
         return fail(f"{named(words, 2)}, expected at most {max_lost_share:.1%}", **evidence)
     if bad:
@@ -55,6 +61,13 @@ def jitter(
         words = [_words(n, points[n], result) for n in outliers]
         return warn(f"{named(words, 2)}, {usual:.2%} is usual on this node", **evidence)
     return ok(f"CPUs lose {usual:.2%} of their time, the worst of {len(lost)} {max(lost.values()):.2%}", **evidence)
+
+
+def _stolen_s(result: BenchResult) -> float:
+    """Return what the hypervisor took at most: by the kernel's count, which is in ticks; 0 where it counts none."""
+    conditions = result.fields.get("conditions")
+    stolen_s = conditions.get("steal_s") if isinstance(conditions, Mapping) else None
+    return stolen_s + _TICK_S if isinstance(stolen_s, int | float) and stolen_s > 0 else 0.0
 
 
 def _words(number_of_cpu: int, point: Mapping[str, Any], result: BenchResult) -> str:
