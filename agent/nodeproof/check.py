@@ -10,7 +10,6 @@ import contextlib
 import importlib
 import importlib.machinery
 import os
-import pkgutil
 import sys
 import types
 import typing
@@ -18,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from nodeproof.errors import PolicyError
+from nodeproof.files import modules_in
 from nodeproof.probes import FACTS
 from nodeproof.verdict import Verdict, named
 
@@ -176,6 +176,17 @@ def registry() -> dict[str, CheckSpec]:
     return dict(sorted(_REGISTRY.items()))
 
 
+def declared(modules: Iterable[str], packages: Iterable[str]) -> dict[str, CheckSpec]:
+    """Import some modules of check packages, or all where one fails. Returns by id what checks are known by then."""
+    try:
+        with guarded(packages):
+            for module in modules:
+                importlib.import_module(module)
+    except (Exception, SystemExit):  # noqa: BLE001  # it is said there whose fault that is
+        return registry()
+    return dict(_REGISTRY)
+
+
 def broken_packages() -> dict[str, str]:
     """Return why, in one line each, plug-ins named by module could not be imported by `registry`."""
     return dict(_BROKEN)
@@ -184,8 +195,8 @@ def broken_packages() -> dict[str, str]:
 def _import(name: str) -> None:
     try:
         module = importlib.import_module(name)
-        for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
-            importlib.import_module(f"{name}.{info.name}")
+        for part in modules_in(getattr(module, "__path__", [])):
+            importlib.import_module(f"{name}.{part}")
     except (Exception, SystemExit) as error:
         if name in BUILT_IN:
             raise

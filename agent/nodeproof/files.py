@@ -1,7 +1,9 @@
 """Where state lives, and how files are written that others read, or that must survive a power cut."""
 
 import contextlib
+import importlib.machinery
 import os
+from collections.abc import Iterable
 
 
 def state_directory() -> str:
@@ -33,3 +35,15 @@ def replace_file(path: str, content: bytes, mode: int, *, is_durable: bool = Tru
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
         raise
+
+
+def modules_in(path: Iterable[str]) -> list[str]:
+    """Return the names of the modules in the directories of a package: `pkgutil` loads `inspect` to tell, for 8 ms."""
+    found = set[str]()
+    for directory in filter(os.path.isdir, path):
+        for entry in os.scandir(directory):
+            name, dot, suffix = entry.name.partition(".")
+            is_package = not dot and os.path.isfile(os.path.join(entry.path, "__init__.py"))
+            if is_package or (entry.is_file() and dot + suffix in importlib.machinery.all_suffixes()):
+                found.add(name)
+    return sorted(found - {"__init__"})

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from nodeproof.check import TAGS, CheckSpec, registry
+from nodeproof.check import TAGS, CheckSpec
 from nodeproof.engine import Pass, run
 from nodeproof.engine.identity import read_identity
 from nodeproof.host import open_host
 from nodeproof.host.base import RUN_DIR
+from nodeproof.policy.known import all_of, known_checks
 from nodeproof.policy.resolve import load_settings, parse_override, with_overrides
 from nodeproof.policy.settings import Settings
 from nodeproof.probes.identity import host_name
@@ -66,13 +67,13 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
         if act or patterns or tags or profile or overrides or root != "/":
             raise click.UsageError("--now has the agent do what its policy says: choose nothing else")
         return _by_agent(run_dir, is_json=is_json)
-    specs = registry()
-    selected = select(specs, patterns, {*tags, *filter(None, [profile])})
+    known = known_checks()
+    selected = known.of(chosen(known.tags, patterns, {*tags, *filter(None, [profile])}))
     clock.lap("imports")
     with open_host(root) as host:
         name, cache = host_name(host), None if root == "/" else ""  # a recording's plan is kept nowhere
-        settings, warnings = load_settings(policy_directory, host, specs, cache=cache, identify=read_identity)
-        settings = with_overrides(settings, [parse_override(o, specs) for o in overrides])
+        settings, warnings = load_settings(policy_directory, host, known, cache=cache, identify=read_identity)
+        settings = with_overrides(settings, [parse_override(o, all_of(known)) for o in overrides])
         clock.lap("policy")
         outcome = run(host, selected, settings)
         clock.lap("probes and checks")
@@ -89,15 +90,20 @@ def command(  # noqa: PLR0913, PLR0917  # one parameter for each option
 
 def select(specs: Mapping[str, CheckSpec], patterns: Sequence[str], tags: set[str]) -> list[CheckSpec]:
     """Return the checks that a user asked for; a pattern that matches nothing is a mistake."""
-    chosen = list(specs.values())
+    return [specs[id_] for id_ in chosen({id_: spec.tags for id_, spec in specs.items()}, patterns, tags)]
+
+
+def chosen(known: Mapping[str, frozenset[str]], patterns: Sequence[str], tags: set[str]) -> list[str]:
+    """Do the same for checks of which ids and tags are known."""
+    ids = list(known)
     for pattern in patterns:
-        if not fnmatch.filter(specs, pattern):
+        if not fnmatch.filter(known, pattern):
             raise click.BadParameter(f"no check matches {pattern!r}; see `nodeproof list`", param_hint="ID")
     if patterns:
-        chosen = [s for s in chosen if any(fnmatch.fnmatchcase(s.id, p) for p in patterns)]
+        ids = [id_ for id_ in ids if any(fnmatch.fnmatchcase(id_, p) for p in patterns)]
     if tags:
-        return [s for s in chosen if tags & s.tags]
-    return chosen if patterns else [s for s in chosen if "bench" not in s.tags]
+        return [id_ for id_ in ids if tags & known[id_]]
+    return ids if patterns else [id_ for id_ in ids if "bench" not in known[id_]]
 
 
 def _act(outcome: Pass, settings: Settings, host_name: str, state_dir: str | None) -> Mapping[str, object]:

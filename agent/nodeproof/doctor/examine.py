@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 
-from nodeproof.check import registry
 from nodeproof.doctor.controller import controller_findings
 from nodeproof.doctor.finding import Finding, not_asked
 from nodeproof.doctor.hooks import hook_findings
@@ -13,6 +12,7 @@ from nodeproof.doctor.rest import rest_findings
 from nodeproof.engine.identity import read_identity
 from nodeproof.errors import PolicyError
 from nodeproof.host import open_host
+from nodeproof.policy.known import known_checks
 from nodeproof.policy.resolve import load_settings
 from nodeproof.policy.settings import Settings
 from nodeproof.probes.identity import host_name
@@ -25,7 +25,7 @@ def examine(
     """Yield what is found. `node_name` is this node's name in Slurm where neither policy nor the host name say it."""
     try:
         with open_host("/") as host:
-            settings, warnings = load_settings(policy_directory, host, registry(), identify=read_identity)
+            settings, warnings = load_settings(policy_directory, host, known_checks(), identify=read_identity)
             name = node_name or settings.slurm.node_name or host_name(host).partition(".")[0]
     except PolicyError as error:
         remedy = "Correct it; `nodeproof policy check` lists all that is wrong, with the lines."

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from nodeproof.act import act, note_prolog_failure
-from nodeproof.check import CheckSpec, registry
+from nodeproof.check import CheckSpec
 from nodeproof.engine import Pass, run
 from nodeproof.engine.identity import MOST_S, read_identity
 from nodeproof.hooks.answer import Answer, answer
 from nodeproof.hooks.busy import while_busy
 from nodeproof.hooks.occasion import Occasion
 from nodeproof.host import open_host
+from nodeproof.policy.known import Known, known_checks
 from nodeproof.policy.resolve import load_settings
 from nodeproof.policy.settings import Settings
 from nodeproof.probes.identity import host_name
@@ -49,17 +50,17 @@ def limits(kind: str, settings: Settings) -> Limits:
 
 def judge(occasion: Occasion, policy_directory: str | None, state_dir: str | None) -> Answer:
     """Judge this node and act on it. Raises PolicyError where there is no policy to judge it by."""
-    specs, store = registry(), Store(state_dir or "")
+    known, store = known_checks(), Store(state_dir or "")
     with open_host("/") as host:
         settings, warnings = load_settings(
-            policy_directory, host, specs, identify=lambda host: read_identity(host, _identity_s(occasion))
+            policy_directory, host, known, identify=lambda host: read_identity(host, _identity_s(occasion))
         )
         name = node_name(occasion.node_name, settings, host_name(host))
         settings = settings._replace(slurm=settings.slurm._replace(node_name=name))
         most = limits(occasion.kind, settings)
         left_s = occasion.began_s + most.total_s - WAIT_S - most.slurm_s - time.monotonic()
         in_time = settings._replace(budget_s=max(0.0, min(most.pass_s, left_s)))
-        chosen = _chosen(specs, occasion.kind, store)
+        chosen = _chosen(known, occasion.kind, store)
         outcome = run(host, chosen, in_time, spares_jobs=True, own_job=occasion.job_id, job_gpus=occasion.gpus)
     action = _act(occasion, of_node(outcome), settings, most, state_dir)
     if action["result"] == "busy":
@@ -83,17 +84,17 @@ def _identity_s(occasion: Occasion) -> float:
     return max(0.1, min(MOST_S, occasion.began_s + HEALTHCHECK_S / 2 - time.monotonic()))
 
 
-def _chosen(specs: Mapping[str, CheckSpec], kind: str, store: Store) -> list[CheckSpec]:
+def _chosen(known: Known, kind: str, store: Store) -> list[CheckSpec]:
     """Return the checks of a hook. An epilog, after which the next job may start, has those of the prolog.
 
     A health check looks at what our drain stands for as well, be it made or still wanted: no prolog runs on a
     drained node, and a drain for one of its checks would never end.
     """
     if kind != "healthcheck":
-        return [s for s in specs.values() if "prolog" in s.tags]
+        return known.of(id_ for id_, tags in known.tags.items() if "prolog" in tags)
     state = _remembered(store)
     ours = {check_id for found in (state.drain, state.wanted) if found is not None for check_id in found.checks}
-    return [s for s in specs.values() if "healthcheck" in s.tags or s.id in ours]
+    return known.of(id_ for id_, tags in known.tags.items() if "healthcheck" in tags or id_ in ours)
 
 
 def _remembered(store: Store) -> State:

@@ -8,11 +8,10 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import nodeproof
-from nodeproof.check import CheckSpec
 from nodeproof.errors import PolicyError
 
 #: Largest plan that is read back, in bytes.
@@ -33,8 +32,8 @@ def default_directory() -> str:
     return os.path.join(base, "nodeproof") if os.path.isabs(base) else ""  # nobody's home: keep nothing
 
 
-def key_of(files: Iterable[str], specs: Mapping[str, CheckSpec]) -> object:
-    """Return what a plan depends on: the files as they are now, this nodeproof, and its checks' parameters.
+def key_of(files: Iterable[str], parameters: int) -> object:
+    """Return what a plan depends on: files as they are now, this nodeproof, and a checksum of its checks' parameters.
 
     Raises PolicyError for a file that is gone.
     """
@@ -42,10 +41,9 @@ def key_of(files: Iterable[str], specs: Mapping[str, CheckSpec]) -> object:
         stats = [(file, os.stat(file)) for file in files]
     except OSError as error:
         raise PolicyError(str(error.filename), "", f"cannot be read: {error.strerror}") from error
-    parameters = repr([(id_, *s.parameters.values()) for id_, s in sorted(specs.items())])
     return [
         nodeproof.__version__,
-        zlib.crc32(parameters.encode(errors="replace")),
+        parameters,
         [[file, s.st_mtime_ns, s.st_ctime_ns, s.st_size, s.st_ino] for file, s in stats],
     ]
 

@@ -8,7 +8,7 @@ import functools
 import types
 import typing
 import weakref
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
@@ -133,13 +133,26 @@ class Key(NamedTuple):
         )
 
 
-def policy_model(specs: Specs, named: Container[str] | None = None) -> type[BaseModel]:
-    """Return the model of one policy file: of one that names no checks but these, if they are given.
+class Named(NamedTuple):
+    """What a policy file names: checks by id, subjects that it claims something of, and its tables."""
+
+    checks: Collection[str]
+    subjects: Container[str]
+    tables: Container[str]
+
+
+def policy_model(specs: Specs, named: Named | None = None) -> type[BaseModel]:
+    """Return the model of one policy file: of one that names nothing but this, if it is given.
 
     A model of all checks takes a third of a second to make, and most files name few of them.
     """
-    checks = {id_: spec for id_, spec in specs.items() if named is None or id_ in named}
-    both = {"mode": _of_contract("mode", Settings), "claims": _claims(specs), "check": _checks(checks)}
+    if named is None:
+        claiming, checks, tables = specs, specs, set(TABLES)
+    else:
+        claiming = {id_: specs[id_] for id_ in specs if id_.partition(".")[0] in named.subjects}
+        checks = {id_: specs[id_] for id_ in sorted(named.checks) if id_ in specs}
+        tables = {table for table in TABLES if table in named.tables}
+    both = {"mode": _of_contract("mode", Settings), "claims": _claims(claiming), "check": _checks(checks)}
     match = {name: Key(str, "str", text) for name, text in _MATCH.items()}
     match["hosts"] = match["hosts"]._replace(annotation=Annotated[str, AfterValidator(_host_set)])
     node_class = {
@@ -150,7 +163,7 @@ def policy_model(specs: Specs, named: Container[str] | None = None) -> type[Base
     top = {
         "budget_s": _of_contract("budget_s", Settings),
         "deadline_s": _of_contract("deadline_s", Settings),
-        **_contract_tables(),
+        **{table: _contract_table(table) for table in TABLES if table in tables},
         **both,
         "class": Key(list[_model("class", node_class)], "list of tables", "classes of nodes"),  # type: ignore[misc]
     }
@@ -158,11 +171,9 @@ def policy_model(specs: Specs, named: Container[str] | None = None) -> type[Base
 
 
 @functools.cache
-def _contract_tables() -> Mapping[str, Key]:
-    return {
-        table: _table(table, {key: _of_contract(key, kind, f"{table}.") for key in kind._fields}, _TABLES[table])
-        for table, kind in TABLES.items()
-    }
+def _contract_table(table: str) -> Key:
+    kind = TABLES[table]
+    return _table(table, {key: _of_contract(key, kind, f"{table}.") for key in kind._fields}, _TABLES[table])
 
 
 def policy_schema(specs: Specs) -> dict[str, Any]:

@@ -63,9 +63,9 @@ def _values(source: Source, path: Path, table: dict[str, Any], specs: Specs) -> 
     for keys, value in plain.items():
         values[".".join(keys)] = [value, source.at((*path, *keys))]
     for subject, value in table.get("claims", {}).items():
-        for spec in specs.values():
-            if spec.subject == subject and "claimed" in spec.parameters:
-                values[f"check.{spec.id}.claimed"] = [value, source.at((*path, "claims", subject))]
+        for id_ in specs:
+            if id_.partition(".")[0] == subject and "claimed" in specs[id_].parameters:
+                values[f"check.{id_}.claimed"] = [value, source.at((*path, "claims", subject))]
     for subject, conditions in table.get("check", {}).items():
         for condition, keys in conditions.items():
             for key, value in keys.items():

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from nodeproof.check import CheckSpec
 from nodeproof.errors import PolicyError, PolicyErrors
 from nodeproof.policy.load import Source
-from nodeproof.policy.model import Specs, check_model, policy_model
+from nodeproof.policy.model import Named, Specs, check_model, policy_model
 from nodeproof.policy.settings import Path
 from nodeproof.policy.spell import spelt, spelt_key
 from nodeproof.verdict import harmless, named
@@ -24,7 +24,8 @@ _FOUND_CHARS = 60
 def validated(source: Source, specs: Specs) -> dict[str, Any]:
     """Return what a file sets, as plain values. Raises PolicyErrors with all that is wrong in it."""
     with contextlib.suppress(ValidationError):  # the model of all checks knows best what was meant
-        return _values(policy_model(specs, _checks_named(source.data)), source.data)
+        return _values(policy_model(specs, _named_in(source.data)), source.data)
+    specs = {id_: spec for id_ in specs if (spec := specs.get(id_)) is not None}  # a plug-in may have broken meanwhile
     model = policy_model(specs)
     try:
         return _values(model, source.data)
@@ -39,18 +40,20 @@ def _values(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
     return model.model_validate(data).model_dump(by_alias=True, exclude_unset=True)
 
 
-def _checks_named(data: Any) -> set[str]:
-    """Return the ids under `check`, on top and in classes, of a file that may be of any form."""
+def _named_in(data: Any) -> Named:
+    """Return what a file names, on top and in classes; it may be of any form."""
     classes = data.get("class")
-    tables = [t.get("check") for t in (data, *(classes if isinstance(classes, list) else ())) if isinstance(t, dict)]
-    return {
+    layers = [t for t in (data, *(classes if isinstance(classes, list) else ())) if isinstance(t, dict)]
+    checks = {
         f"{subject}.{condition}"
-        for table in tables
+        for table in (t.get("check") for t in layers)
         if isinstance(table, dict)
         for subject, conditions in table.items()
         if isinstance(conditions, dict)
         for condition in conditions
     }
+    subjects = {subject for t in layers if isinstance(t.get("claims"), dict) for subject in t["claims"]}
+    return Named(checks, subjects, set(data))
 
 
 def _line(source: Source, path: Path) -> int:

@@ -8,6 +8,7 @@ from nodeproof.check import CheckSpec
 from nodeproof.errors import PolicyError
 from nodeproof.host import Host
 from nodeproof.policy import cache as plans
+from nodeproof.policy.known import Known, all_of, parameters_of
 from nodeproof.policy.load import policy_files
 from nodeproof.policy.plan import (
     NO_POLICY,
@@ -30,7 +31,7 @@ Specs = Mapping[str, CheckSpec]
 def load_settings(
     directory: str | None,
     node: Identity | Host,
-    specs: Specs,
+    specs: Specs | Known,
     *,
     cache: str | None = None,
     identify: Callable[[Host], Identity] = Identity.read,
@@ -54,7 +55,7 @@ def load_settings(
 
 
 def load_plan(
-    directory: str | None, node_name: str, specs: Specs, *, cache: str | None = None
+    directory: str | None, node_name: str, specs: Specs | Known, *, cache: str | None = None
 ) -> tuple[Plan, list[str]]:
     """Return the compiled plan of a node, and warnings. For the rest see `load_settings`."""
     where = os.path.abspath(directory or DEFAULT_DIRECTORY)
@@ -66,14 +67,14 @@ def load_plan(
     saved = plans.read(cache, where, node_name) if cache else None
     try:
         files = policy_files(where)
-        key = plans.key_of(files, specs)
+        key = plans.key_of(files, parameters_of(specs))
         if saved is not None and saved.key == key:
             return saved.plan, []
-        plan = compile_plan(files, specs, node_name)
+        plan = compile_plan(files, all_of(specs), node_name)
     except PolicyError as error:
         if saved is None:
             raise
-        return _still_known(saved.plan, specs), [
+        return _still_known(saved.plan, all_of(specs)), [
             f"{line}; the last good policy stays" for line in str(error).split("\n")
         ]
     if cache:
