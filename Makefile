@@ -32,7 +32,7 @@ lint: $(VENV)/.dev
 	.ci/native-strict
 
 labs: $(VENV)/.dev
-	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs/slurm -k 'not big_slurm and not slowed' -n 9
+	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs/slurm -k 'not big_slurm and not slowed' -n 8
 	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs/slurm -k 'big_slurm or slowed'
 	NODEPROOF_LABS=1 $(BIN)/pytest tests/labs --ignore tests/labs/slurm
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import trustme
 
+from mini_slurm import Slurm
 from nodeproof.controller.credentials import Authority, new_secret, read_secrets
 from nodeproof.policy.settings import ControllerSettings
 
@@ -63,6 +64,15 @@ class Site:
 
     def tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca_file)
+
+
+def site_of(slurm: Slurm, directory: Path, more: str = "", user: str = "slurm") -> Site:
+    """Return what a site has whose controller may write to this Slurm."""
+    token = private(directory / "token", slurm.token(user).encode())
+    made = Site(directory, slurm.url, token_file=str(token), user_name=user)
+    made.slurm["timeout_s"] = 2  # as long as a node of the labs waits for slurmctld
+    made.write(more)
+    return made
 
 
 class Controller:

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from controlled import Controller
 from mini_slurm import Slurm
 from nodeproof.policy.settings import SlurmSettings
 from nodeproof.slurm import Client
@@ -122,6 +123,33 @@ class Bench:
         """Return what is in the node's `extra`."""
         extra = self.slurm.node("n1")["extra"]
         return json.loads(extra) if extra else None
+
+
+class ControlledBench(Bench):
+    """The same without a token: it asks a controller."""
+
+    def __init__(self, slurm: Slurm, controller: Controller, directory: Path) -> None:
+        self.controller = controller
+        super().__init__(slurm, directory)
+
+    def set(self, *, mode: str, url: str = "", token_file: str | None = None, more: str = "") -> None:
+        node = self.controller.node("n1")
+        self.write(
+            f"""
+            mode = "{mode}"
+            [slurm]
+            node_name = "n1"
+            {more}
+            [controller]
+            url = "{node.url}"
+            ca_file = "{node.ca_file}"
+            credential_file = "{node.credential_file}"
+            [claims.fs]
+            "{self.mount}" = "tmpfs"
+            [check.fs.mounted]
+            clear_after = 2
+            """
+        )
 
 
 def ended(process: subprocess.Popen[str]) -> Run:

@@ -31,6 +31,9 @@ _NAMES = (
     "prologs",
     "outage",
     "campaign",
+    "relay",
+    "admins",
+    "relayadmins",
 )
 _PORTS_EACH = 200
 
@@ -61,7 +64,9 @@ class Slurm:
         return mini_slurm(command, self.suite, *words, environment=self._environment)
 
     def token(self, user: str, seconds: int = 86400) -> str:
-        return self.mini_slurm("token", user, str(seconds)).strip()
+        return (
+            self.exec("scontrol", "token", f"username={user}", f"lifespan={seconds}").strip().removeprefix("SLURM_JWT=")
+        )
 
     def exec(self, *command: str) -> str:
         """Run a command as root inside the cluster. Returns its output."""
@@ -105,11 +110,14 @@ class Slurm:
     def hung(self, daemon: str) -> Iterator[None]:
         """Let a daemon hang for a `with` block: it accepts connections and answers nothing."""
         pid = int(self.mini_slurm("pid", daemon))
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        parent = int(stat.rpartition(") ")[2].split()[1])  # nsenter, which stops with its child, and must see it end
         os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            for one in (pid, parent):
+                os.kill(one, signal.SIGCONT)
 
     def log_of(self, daemon: str) -> str:
         """Return the log of slurmctld or of a slurmd (n1)."""

@@ -1,6 +1,6 @@
 """Clusters of a real Slurm. Each module has some of its own, one a suite, as the tests' names say (`[hooked_trixie]`).
 
-With pytest-xdist (`-n 9`) one worker has all tests of a cluster, so that clusters work side by side and no two tests
+With pytest-xdist (`-n 8`) one worker has all tests of a cluster, so that clusters work side by side and no two tests
 share one.
 """
 
@@ -14,8 +14,9 @@ import pytest
 
 import hooked_slurm
 import mini_slurm
+from controlled import Controller, controlling, site_of
 from hooked_slurm import Hooked
-from lab_bench import Bench
+from lab_bench import Bench, ControlledBench
 from mini_slurm import RELEASES, Slurm
 
 
@@ -97,5 +98,21 @@ def bench_directory(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> P
 def bench(slurm: Slurm, n1: str, bench_directory: Path) -> Iterator[Bench]:
     """Give n1 with a policy and a mount that is not there."""
     made = Bench(slurm, bench_directory)
+    yield made
+    made.break_it()
+
+
+@pytest.fixture(scope="module")
+def controller(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
+    site = site_of(slurm, tmp_path_factory.mktemp("controller"))
+    site.write(batch_s=0.05)  # there is nobody to wait for
+    with controlling(site) as started:
+        yield started
+
+
+@pytest.fixture
+def controlled_bench(slurm: Slurm, n1: str, controller: Controller, bench_directory: Path) -> Iterator[Bench]:
+    """Give n1 as `bench` does, but without a token: it asks a drain controller."""
+    made = ControlledBench(slurm, controller, bench_directory)
     yield made
     made.break_it()

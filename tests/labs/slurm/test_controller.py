@@ -1,4 +1,4 @@
-"""The drain controller on a real Slurm: what nodes do by themselves in `test_drain`, and a thousand nodes at once."""
+"""The drain controller on a real Slurm: one node and another, tokens, a kill, and a thousand nodes at once."""
 
 import json
 import signal
@@ -11,12 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
-from controlled import Controller, Site, controlling, private
-from lab_bench import Bench
-from labs.slurm import test_drain, test_outage
+from controlled import Controller, controlling, private, site_of
 from many_nodes import Asked, ask_at_once
 from mini_slurm import Slurm
 from nodeproof.controller.client import send
@@ -27,68 +24,6 @@ pytestmark = pytest.mark.slurm
 
 #: What slurm.conf needs for slurmctld's own metrics, which 24.11 does not have.
 SLURM_CONF = {"forky": "MetricsType=metrics/openmetrics\n"}
-
-#: Scenarios in which it matters that the node writes by itself.
-NOT_HERE = {
-    "test_a_batch_with_an_unknown_name_drains_the_others",
-    "test_a_node_name_that_slurm_does_not_know_is_told",
-    "test_a_unix_socket_needs_no_token",
-    "test_the_guard_counts_what_others_took_out_of_service",
-}
-
-# All the others are run here as well, with the bench of this module.
-globals().update({n: t for n, t in vars(test_drain).items() if n.startswith("test_") and n not in NOT_HERE})
-test_slurmctld_down = test_outage.test_a_slurmctld_that_is_down_is_told_and_a_later_run_reconciles
-
-
-class ControlledBench(Bench):
-    """Node n1 as in `test_drain`, without a token: it asks a controller."""
-
-    def __init__(self, slurm: Slurm, controller: Controller, directory: Path) -> None:
-        self.controller = controller
-        super().__init__(slurm, directory)
-
-    def set(self, *, mode: str, url: str = "", token_file: str | None = None, more: str = "") -> None:
-        node = self.controller.node("n1")
-        self.write(
-            f"""
-            mode = "{mode}"
-            [slurm]
-            node_name = "n1"
-            {more}
-            [controller]
-            url = "{node.url}"
-            ca_file = "{node.ca_file}"
-            credential_file = "{node.credential_file}"
-            [claims.fs]
-            "{self.mount}" = "tmpfs"
-            [check.fs.mounted]
-            clear_after = 2
-            """
-        )
-
-
-def site_of(slurm: Slurm, directory: Path, more: str = "", user: str = "slurm") -> Site:
-    token = private(directory / "token", slurm.token(user).encode())
-    made = Site(directory, slurm.url, token_file=str(token), user_name=user)
-    made.slurm["timeout_s"] = 2  # as long as a node of these tests waits for slurmctld
-    made.write(more)
-    return made
-
-
-@pytest.fixture(scope="module")
-def controller(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    site = site_of(slurm, tmp_path_factory.mktemp("controller"))
-    site.write(batch_s=0.05)  # there is nobody to wait for
-    with controlling(site) as started:
-        yield started
-
-
-@pytest.fixture
-def bench(slurm: Slurm, n1: str, controller: Controller, bench_directory: Path) -> Iterator[Bench]:
-    made = ControlledBench(slurm, controller, bench_directory)
-    yield made
-    made.break_it()
 
 
 def drain(node: str, text: str = "fs.mounted: /scratch is not mounted") -> Wish:
@@ -217,6 +152,8 @@ class Pings:
     """How long slurmctld takes to answer a ping through slurmrestd, ten times a second."""
 
     def __init__(self, slurm: Slurm) -> None:
+        import httpx  # whoever collects these tests needs it not
+
         headers = {"X-SLURM-USER-NAME": "slurm", "X-SLURM-USER-TOKEN": slurm.token("slurm")}
         self._http = httpx.Client(base_url=slurm.url, headers=headers, timeout=60, verify=False)
 

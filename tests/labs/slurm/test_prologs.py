@@ -62,7 +62,7 @@ def test_a_prolog_on_a_well_node_lets_the_job_start_and_takes_its_time(lab: Hook
     assert lab.wait_for_job(job, "COMPLETED")["Restarts"] == "0"
 
     script = f"""
-        for i in 0 1 2 3 4 5 6 7 8 9; do
+        for i in 0 1 2 3 4; do
             began=$(date +%s%N)
             env -i SLURMD_NODENAME=n1 SLURM_JOB_ID=1 {PROGRAMS}/prolog </dev/null || exit 1
             echo $(( ($(date +%s%N) - began) / 1000000 ))
