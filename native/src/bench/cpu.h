@@ -59,6 +59,7 @@ struct cpu_work {
     double most_s; /**< go on for so long while fewer than `enough` blocks were undisturbed */
     size_t enough;
     uint64_t start;   /**< ticks of the clock: when the first block began, the same for all threads of a team */
+    uint64_t planned; /**< ticks that the chain of one slice should take */
     uint64_t adds;    /**< in one slice */
     uint64_t rounds;  /**< in one slice */
     size_t slices;    /**< in one block */
@@ -81,7 +82,7 @@ void cpu_work_close(struct cpu_work *work);
 /** Work in one thread of a team. Returns 0 or -ECANCELED. */
 int cpu_work_run(struct cpu_work *work, struct np_gate *gate);
 
-/** True if the thread had its CPU throughout the block. */
+/** True if the thread had its CPU throughout the block, and slices took about as long as planned. */
 bool cpu_block_is_clean(const struct cpu_work *work, size_t i);
 
 /** Cycles per second and operations per second in a block. */

@@ -18,6 +18,12 @@ enum { LEAST_TICKS = 2000, MOST_SLICES = 40, LOOKS = 1000 };
 /* An interrupt may take this much of a block before the thread counts as having lost its CPU. */
 static const double LEAST_ON_CPU = 0.95;
 
+/* Slices that are this much shorter than planned were planned while something held the core up: they are so short, or
+   what looking costs was found so large, that they tell nothing. It is planned anew, but not for ever. */
+static const double LEAST_OF_PLAN = 0.7;
+
+enum { MOST_PLANS = 4 };
+
 /* Blocks may turn out shorter than planned: warm-up found their length, perhaps while the clock still rose.
    Seven minutes of them are enough in any case. */
 enum { ROOM = 4, MOST_BLOCKS = 1 << 20 };
@@ -72,6 +78,7 @@ static void warm_up(struct cpu_work *work, struct errand *errand, uint64_t opene
     struct np_window window = {.clock = clock, .is_cancelled = work->request->is_cancelled};
     const double longer = fmax(1, LEAST_TICKS / (CHAIN_S * clock->hz));
     window.block_s = work->kernel != NULL ? longer * CHAIN_S : BLOCK_S;
+    work->planned = np_clock_ticks(clock, window.block_s);
     window.warmup_s = work->kernel != NULL ? CHAIN_WARMUP_S : work->warmup_s;
     const uint64_t adds =
         np_window_warm_up(&window, work->kernel != NULL ? np_clock_now(clock) : opened, run_chain, errand);
@@ -118,6 +125,11 @@ static void run_block(const struct cpu_work *work, struct errand *errand, struct
     (void)np_quantile(shares, work->slices, 0.5, &block->chain_share);
 }
 
+static bool is_as_planned(const struct cpu_work *work, const struct cpu_block *block)
+{
+    return (double)block->chain >= LEAST_OF_PLAN * (double)work->slices * (double)work->planned;
+}
+
 static bool is_over(const struct cpu_work *work, size_t clean)
 {
     const struct np_clock *clock = &work->request->clock;
@@ -138,9 +150,16 @@ int cpu_work_run(struct cpu_work *work, struct np_gate *gate)
     work->start = opened + np_clock_ticks(clock, work->warmup_s);
     work->count = 0;
     double cpu_s = cpu_thread_seconds();
+    int plans = 1;
     for (size_t clean = 0; work->count < work->size && !is_over(work, clean) && !bench_is_cancelled(work->request);) {
         struct cpu_block *block = &work->blocks[work->count];
         run_block(work, &errand, block);
+        if (!is_as_planned(work, block) && plans++ < MOST_PLANS) {
+            warm_up(work, &errand, np_clock_now(clock));
+            work->count = clean = 0;
+            cpu_s = cpu_thread_seconds();
+            continue;
+        }
         const double cpu_before_s = cpu_s;
         cpu_s = cpu_thread_seconds();
         block->on_cpu_s = cpu_s - cpu_before_s;
@@ -157,7 +176,8 @@ double cpu_work_seconds(const struct cpu_work *work, uint64_t ticks)
 bool cpu_block_is_clean(const struct cpu_work *work, size_t i)
 {
     const struct cpu_block *block = &work->blocks[i];
-    return block->on_cpu_s >= LEAST_ON_CPU * cpu_work_seconds(work, block->end - block->begin);
+    return is_as_planned(work, block) &&
+           block->on_cpu_s >= LEAST_ON_CPU * cpu_work_seconds(work, block->end - block->begin);
 }
 
 double cpu_block_clock_hz(const struct cpu_work *work, size_t i)
@@ -175,7 +195,8 @@ void cpu_work_flops_per_clock(const struct cpu_work *work, struct np_samples *sa
 {
     const double operations = (double)work->rounds * (double)work->kernel->operations;
     for (size_t i = 0; i < work->count; i++)
-        np_samples_add(samples, operations / (double)work->adds * work->blocks[i].chain_share);
+        if (is_as_planned(work, &work->blocks[i]))
+            np_samples_add(samples, operations / (double)work->adds * work->blocks[i].chain_share);
 }
 
 /* What shares a core, such as a busy SMT sibling, slows the kernel and hardly the chain: of the blocks, those in which
