@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from nodeproof.check import registry
-from nodeproof.policy.known import parameters_of
+from nodeproof.policy.known import Known, all_of, parameters_of
+from nodeproof.policy.plan import compile_plan
 
 CHECK = """
 from nodeproof.check import check
@@ -135,3 +136,17 @@ def test_a_package_that_breaks_later_breaks_itself_alone(site: Site) -> None:
 
     assert answer.chosen == ["fs.mounted"]
     assert answer.broken == {"acme": "ModuleNotFoundError: No module named 'helper'"}
+
+
+def test_policy_is_compiled_without_a_check_that_is_gone(tmp_path: Path) -> None:
+    """Its claim is that of other checks, too; a node that cannot judge anything any more would never say so."""
+    modules = {id_: spec.function.__module__ for id_, spec in registry().items()} | {"fs.acme": "no_such_package.fs"}
+    known = Known(modules, dict.fromkeys(modules, frozenset()), 0)
+    file = tmp_path / "10-site.toml"
+    file.write_text('[claims.fs]\n"/scratch" = "tmpfs"\n')
+    file.chmod(0o644)
+
+    (layer,) = compile_plan([str(file)], all_of(known), "n1")["layers"]
+
+    assert "check.fs.mounted.claimed" in layer["values"]
+    assert "check.fs.acme.claimed" not in layer["values"]

@@ -283,8 +283,11 @@ def test_it_is_told_which_loss_would_be_seen_and_repeats_make_it_smaller(book: B
 
     assert {metric for _, metric in found[0].resolution} == {m + of for m in METRICS for of in ("", " sustained")}
     for place, loss in found[0].resolution.items():
+        now = found[-1].resolution[place]
+        assert loss is not None
+        assert now is not None
         assert loss > found[0].wanted_loss
-        assert found[-1].resolution[place] < 0.9 * loss
+        assert now < 0.9 * loss
 
 
 def test_what_was_in_doubt_is_confirmed_by_all_repeats_together(book: Book) -> None:

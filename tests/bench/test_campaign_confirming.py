@@ -132,6 +132,12 @@ def test_what_is_about_many_metrics_is_measured_again_as_a_whole(detector: str, 
     assert found.by_phase == {"early": {"n1": {what: 2}}}
 
 
+def test_what_a_node_calls_a_metric_need_not_be_a_benchmark() -> None:
+    odd = Measured("evil/x", "early", False)
+
+    assert suspects([suspect(metric="evil/x")], [odd], plan()).by_phase == {"early": {"n1": {ALL: 2}}}
+
+
 def test_only_what_is_in_question_is_measured_again_and_a_stress_as_a_whole() -> None:
     wanted = {"n1": {"memory.copy": 2, "cpu.flops": 1}, "n2": {"disk.latency": 1, ALL: 1}}
     again = tasks("c", plan(), Suspects({"again": wanted, "burn": {"n1": {"cpu.flops": 1}}}), (), {}, 1)

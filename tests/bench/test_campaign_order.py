@@ -88,6 +88,10 @@ def test_what_is_no_order_is_refused(text: str) -> None:
         from_json(text)
 
 
+def test_a_node_of_an_earlier_version_takes_an_order_without_what_it_does_not_know() -> None:
+    assert "only" not in json.loads(to_json(order()))
+
+
 def test_a_key_that_is_missing_is_named() -> None:
     made = order()._asdict()
     del made["node"]

@@ -11,7 +11,7 @@ import pytest
 
 import campaign_book
 from campaign_book import FACTS, METRICS, Planted, Shape, change_samples, fill, finding
-from nodeproof_bench.analysis.fleet import Baseline, Judgement
+from nodeproof_bench.analysis.fleet import Judgement
 from nodeproof_bench.campaign.assess import Assessment
 from nodeproof_bench.campaign.book import Book
 from nodeproof_bench.campaign.book_rows import FindingRow
@@ -58,16 +58,23 @@ def test_the_schema_is_one_and_refuses_what_is_no_report(book: Book) -> None:
 
 
 def test_it_is_said_what_would_not_be_seen(book: Book) -> None:
-    found = {("", "disk.latency"): 0.12, ("b", "net.latency"): 0.2, ("", "cpu.flops"): 0.01}
-    nothing = Judgement((), {("lonely", "cpu.flops"): Baseline(1.0, 0.0, 2)}, 120, 0.4, {})
+    found = {
+        ("", "disk.latency"): 0.12,
+        ("b", "net.latency"): 0.2,
+        ("", "cpu.flops"): 0.01,
+        ("lonely", "cpu.flops"): None,
+    }
+    nothing = Judgement((), {}, 120, 0.4, {})
     id_ = fill(book)
     document = report.write(book, book.campaign(id_), Assessment(nothing, {}, resolution=found))
     VALIDATOR.validate(document)
     text = "\n".join(lines(document))
 
     assert [row["loss"] for row in document["resolution"]] == [None, 0.2, 0.12, 0.01]
-    assert "Too few nodes to compare with each other: class lonely" in text
-    assert "A loss of 5 % would not be seen in 2 of 4 comparisons: net.latency (b) only from 20 %, disk.latency" in text
+    assert "Too few nodes to compare with each other in cpu.flops (lonely)" in text
+    assert (
+        "A loss of 5 % would not be seen in 2 of 4 comparisons: net.latency (b) only from 20.0 %, disk.latency" in text
+    )
     assert "would not be seen" in page(document)
     assert not list(unseen([{"class": "", "metric": "cpu.flops", "loss": 0.01}], 0.05))
 

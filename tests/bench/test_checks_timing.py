@@ -64,6 +64,14 @@ def test_what_the_hypervisor_may_have_taken_says_nothing_of_the_node(steal_s: fl
     assert ("the hypervisor took" in found.summary) == (status == Status.UNKNOWN)
 
 
+def test_what_the_hypervisor_took_is_of_all_cpus_together() -> None:
+    """64 CPUs lose 50 ms of a second each, and may lose 20: what it took explains none of that."""
+    line = result("cpu.jitter", 0.05, "1", points=[spin(n, 0.05) for n in range(64)], seconds=1.0)
+    line = line._replace(fields={**line.fields, "conditions": {"steal_s": 0.05}})
+
+    assert verdict("cpu.jitter", history(line)).status == Status.FAIL
+
+
 def test_how_much_may_be_lost_is_policy() -> None:
     assert jitter(*quiet(), max_lost_share=0.001).status == Status.FAIL
 

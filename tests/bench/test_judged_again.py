@@ -27,10 +27,13 @@ class Machines:
         self.source, self.noise = np.random.default_rng(seed), noise
         self.own = 100 * np.exp(self.source.normal(0, true, (nodes, METRICS)))
 
-    def measured(self, rules: Rules | None = None) -> First:
+    def measured(self, rules: Rules | None = None, *, is_rate: bool = True) -> First:
         names = [f"n{n}" for n in range(len(self.own))]
         values = self.own[:, :, None] * self._scatter((*self.own.shape, 5))
-        return examine(Fleet(names, ["a"] * len(names), rates(METRICS), values), rules)
+        return examine(
+            Fleet(names, ["a"] * len(names), [m._replace(is_higher_better=is_rate) for m in rates(METRICS)], values),
+            rules,
+        )
 
     def again(self, node: int, times: int) -> list[Fresh]:
         values = self.own[node, :, None, None] * self._scatter((METRICS, times, 5))
@@ -221,10 +224,14 @@ def test_where_a_loss_of_five_percent_is_not_ruled_out_a_node_is_measured_again(
     assert first.below[7, 3] > Rules().find_loss > first.below[8, 3]
 
 
-def test_a_bound_is_beyond_the_true_loss() -> None:
+@pytest.mark.parametrize("is_rate", [True, False])
+def test_a_bound_is_beyond_the_true_loss(is_rate: bool) -> None:
     machines = Machines(true=0.005, noise=0.01)
-    first = machines.measured()
-    lost = 1 - machines.own / np.median(machines.own, 0)
+    machines.own[7, 3] *= 0.5 if is_rate else 2.0
+    first = machines.measured(is_rate=is_rate)
+    lost = (1 - machines.own / np.median(machines.own, 0)) * (1 if is_rate else -1)
+
+    assert 0.98 * lost[7, 3] < first.below[7, 3] < 1.2 * lost[7, 3]
 
     assert np.mean(first.below < lost) < 0.005
     assert np.median(first.below) < 0.03
@@ -245,6 +252,22 @@ def test_repeats_narrow_the_bound_of_what_was_measured_again() -> None:
     assert np.median(below[7]) < 0.7 * np.median(first.below[7])
     assert np.array_equal(np.delete(below, 7, 0), np.delete(first.below, 7, 0), equal_nan=True)
     assert np.array_equal(judge_again(first, []).below, first.below, equal_nan=True)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_thorough_campaign_measures_again_however_few_and_noisy_the_nodes_are(seed: int) -> None:
+    first = Machines(true=0.002, noise=0.08, nodes=16, seed=seed).measured(THOROUGH)
+
+    assert len(undecided(first)) > 12
+
+
+def test_a_node_that_was_found_is_measured_again_in_what_else_may_be_slow() -> None:
+    machines = Machines(true=0.002, noise=0.015)
+    machines.own[7, 3], machines.own[7, 5] = 50.0, 97.0
+    first = machines.measured()
+
+    assert "n7" in named(first)
+    assert ("n7", "memory.5") in {(one.node, one.metric) for one in first.judgement.undecided}
 
 
 def test_of_three_nodes_nothing_is_ruled_out() -> None:

@@ -2,7 +2,8 @@
 
 The first run imports all, as `nodeproof.check.registry` does, and keeps where each check is and what it is chosen by,
 beside the compiled plans. That holds for as long as no file that was imported for it has changed, and no package came
-or went; while a plug-in is broken nothing is kept, so that each run says so.
+or went; while a plug-in is broken nothing is kept, so that each run says so. What a plug-in takes from other packages
+may change unseen, and so may the path that a plug-in is found by: nodeproof runs with a path of its own (`python -I`).
 """
 
 import os
@@ -87,7 +88,8 @@ class _Imported(Mapping[str, CheckSpec]):
 
 def _keep(cache: str, packages: list[list[str]], known: Known) -> None:
     """Keep what is known, unless a file may be another than the one that was imported."""
-    files = _imported({"nodeproof", *(module.partition(".")[0] for _, module in packages)})
+    modules = {*known.modules.values(), *(module for _, module in packages)}
+    files = _imported({"nodeproof", *(module.partition(".")[0] for module in modules)})
     key = _key(packages, files)
     if key is None or any(changed_ns >= _BEGAN_NS for _, changed_ns, *_ in key["files"]):
         return

@@ -149,7 +149,8 @@ def policy_model(specs: Specs, named: Named | None = None) -> type[BaseModel]:
     if named is None:
         claiming, checks, tables = specs, specs, set(TABLES)
     else:
-        claiming = {id_: specs[id_] for id_ in specs if id_.partition(".")[0] in named.subjects}
+        of_subjects = (specs.get(id_) for id_ in specs if id_.partition(".")[0] in named.subjects)
+        claiming = {spec.id: spec for spec in of_subjects if spec is not None}  # a plug-in may have broken meanwhile
         checks = {id_: specs[id_] for id_ in sorted(named.checks) if id_ in specs}
         tables = {table for table in TABLES if table in named.tables}
     both = {"mode": _of_contract("mode", Settings), "claims": _claims(claiming), "check": _checks(checks)}

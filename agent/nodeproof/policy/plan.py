@@ -64,7 +64,8 @@ def _values(source: Source, path: Path, table: dict[str, Any], specs: Specs) -> 
         values[".".join(keys)] = [value, source.at((*path, *keys))]
     for subject, value in table.get("claims", {}).items():
         for id_ in specs:
-            if id_.partition(".")[0] == subject and "claimed" in specs[id_].parameters:
+            spec = specs.get(id_) if id_.partition(".")[0] == subject else None
+            if spec is not None and "claimed" in spec.parameters:
                 values[f"check.{id_}.claimed"] = [value, source.at((*path, "claims", subject))]
     for subject, conditions in table.get("check", {}).items():
         for condition, keys in conditions.items():

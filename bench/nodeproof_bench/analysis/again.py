@@ -68,7 +68,7 @@ def judge_again(first: First, fresh: Iterable[Fresh]) -> Again:
         is_again[row, column] = True
     old_number = np.append(np.arange(usual), rows)
     tests, below = _tests(first, rows, places), first.below.copy()
-    below[rows] = np.where(is_again, bounds(tests).loss[usual:], below[rows])
+    below[rows] = np.where(is_again, bounds(tests, first.measured.sign).loss[usual:], below[rows])
     stand_out = [one.at(one.node >= usual).of(old_number) for one in odd(tests)]
     others = ~np.isin(np.arange(usual), rows)
     places_of_all = [*stand_out, *(one.at(others[one.node]) for one in first.places)]

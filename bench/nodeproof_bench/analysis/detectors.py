@@ -35,7 +35,7 @@ _LEAST_PART = 3
 _NODES_A_METRIC, _SHRINKAGE = 5, 0.05
 
 #: A class too small to tell how its nodes differ: at least so many others, and as much as this between healthy nodes.
-_LEAST_OTHERS, _SMALL_CLASS_SPREAD = 3, 0.03
+LEAST_OTHERS, _SMALL_CLASS_SPREAD = 3, 0.03
 
 #: Without a class, a node's own scatter between campaigns needs at least this many differences.
 _LEAST_OWN = 4
@@ -160,7 +160,7 @@ def _small_class(m: Measured, good: NDArray[np.bool_]) -> tuple[Floats, Floats, 
         deviation[node] = m.worse[node] - robust.median(others, 0)
         scatter = robust.scaled_mad(others - robust.median(others, 0))
         sigma = np.sqrt(np.fmax(scatter, _SMALL_CLASS_SPREAD) ** 2 + np.nan_to_num(noise) ** 2)
-        z[node] = np.where(robust.count(others, 0) >= _LEAST_OTHERS, deviation[node] / sigma, np.nan)
+        z[node] = np.where(robust.count(others, 0) >= LEAST_OTHERS, deviation[node] / sigma, np.nan)
     return deviation, z, np.full(z.shape, coarse_df(np.array(USUAL_DF)))
 
 

@@ -72,7 +72,7 @@ def examine(fleet: Fleet, rules: Rules | None = None) -> First:
         tests = detectors.run(measured, groups, excluded, rules.least_class_nodes)
         slow, good = (_places(tests, is_good=is_good) for is_good in (False, True))
         places, tries_of = slow
-        below = bounds(tests)
+        below = bounds(tests, measured.sign)
         undecided = still_open(tests, below, groups, rules)
         del tests  # they are large
         worse, better = chosen(places, tries_of, rules, rate), chosen(*good, rules, rate)
@@ -87,7 +87,6 @@ def examine(fleet: Fleet, rules: Rules | None = None) -> First:
     errors = _errors(measured, groups, excluded)
     slower = beyond_limit | _who(len(fleet.nodes), [one for one, _ in worse.found])
     doubts = doubtful(places, tries_of, slower, errors, rules)
-    not_shown = [one.at(~slower[one.node]) for one in undecided]
     judgement = Judgement(
         tuple(sure),
         _baselines(fleet, measured, groups, excluded),
@@ -95,7 +94,7 @@ def examine(fleet: Fleet, rules: Rules | None = None) -> First:
         worse.expected_false,
         _shifts(fleet, measured, groups, excluded, rules),
         _looks(fleet, doubts),
-        _looks(fleet, not_shown),
+        _looks(fleet, undecided),
     )
     return First(fleet, rules, judgement, measured, groups, excluded, places, tries_of, errors, below.loss)
 

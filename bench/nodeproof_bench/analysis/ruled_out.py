@@ -19,7 +19,8 @@ from nodeproof_bench.analysis.significant import Odd, at_places
 #: Tests that compare the value of a single metric.
 _OF_VALUES = frozenset({"class", "history", "profile"})
 
-#: A node may be worse than it looks by so many sigma; one of a thousand is by more.
+#: A node may be worse than it looks by so many sigma. Of a large class one of a thousand is by more; of eight nodes,
+#: whose sigma is known badly, one of a hundred.
 _SURELY = 3.0
 
 #: A metric shows a loss if it shows so for this share of the nodes.
@@ -36,8 +37,11 @@ class Bounds(NamedTuple):
     nearest: Indices
 
 
-def bounds(tests: Sequence[Test]) -> Bounds:
-    """Return what is ruled out, for each value by the test that has the smallest sigma."""
+def bounds(tests: Sequence[Test], sign: Floats) -> Bounds:
+    """Return what is ruled out, for each value by the test that has the smallest sigma.
+
+    `sign` is that of each metric: a share lost is of a rate (-1) what is missing, and of a time what it is longer.
+    """
     shape = tests[0].z.shape
     least, loss, nearest = np.full(shape, np.inf), np.full(shape, np.nan), np.full(shape, -1)
     for number, test in enumerate(_of_values(tests)):
@@ -47,7 +51,7 @@ def bounds(tests: Sequence[Test]) -> Bounds:
         is_nearer = sigma < least  # never of a NaN
         loss[is_nearer] = (np.sign(test.z) * off + _SURELY * sigma)[is_nearer]
         least[is_nearer], nearest[is_nearer] = sigma[is_nearer], number
-    return Bounds(np.asarray(-np.expm1(-loss)), nearest)
+    return Bounds(np.asarray(sign * np.expm1(sign * loss)), nearest)
 
 
 def _of_values(tests: Sequence[Test]) -> list[Test]:
@@ -58,7 +62,7 @@ def still_open(tests: Sequence[Test], found: Bounds, groups: Sequence[Group], ru
     """Return where a loss that is to be found is not ruled out, but could be: by the tests that would say so."""
     can_tell = np.zeros(found.loss.shape, bool)
     for group, column, seen in _quantiles(found.loss, groups, 1 - rules.most_undecided):
-        can_tell[group.rows, column] = seen < rules.find_loss
+        can_tell[group.rows, column] = seen < rules.find_loss or rules.most_undecided >= 1
     is_open = can_tell & (np.nan_to_num(found.loss) >= rules.find_loss)
     return [
         at_places(test, *np.nonzero(is_open & (found.nearest == number)))
@@ -72,7 +76,7 @@ def resolution(below: Floats, groups: Sequence[Group], apart: Flags) -> Mapping[
     Nodes that are `apart` have been found.
     """
     told = np.where(apart[:, None], np.nan, below)
-    return {(group.name, column): seen for group, column, seen in _quantiles(told, groups, _MOST_NODES)}
+    return {(group.name, column): max(0.0, seen) for group, column, seen in _quantiles(told, groups, _MOST_NODES)}
 
 
 def _quantiles(loss: Floats, groups: Sequence[Group], share: float) -> Iterator[tuple[Group, int, float]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from nodeproof_bench.analysis import robust
 from nodeproof_bench.analysis.again import Fresh, judge_again, times_again
+from nodeproof_bench.analysis.detectors import LEAST_OTHERS
 from nodeproof_bench.analysis.fleet import THOROUGH, Fleet, Judgement, Rules
 from nodeproof_bench.analysis.judging import First, examine
 from nodeproof_bench.analysis.pair_model import PairFit, PairValue, Suspect, fit
@@ -47,14 +48,14 @@ class Assessment(NamedTuple):
 
     `doubts` are no findings, but to be measured again, each so many times. `check_phases` are those in which checks of
     what was measured failed, by node and check. `resolution` is, by class and metric, the loss that would be seen in
-    nearly every node, `wanted_loss` the one that is looked for.
+    nearly every node (None: too few nodes to compare), `wanted_loss` the one that is looked for.
     """
 
     judgement: Judgement
     pair_fits: Mapping[str, PairFit]
     doubts: Mapping[FindingRow, int] = MappingProxyType({})
     check_phases: Mapping[tuple[str, str], str] = MappingProxyType({})
-    resolution: Mapping[tuple[str, str], float] = MappingProxyType({})
+    resolution: Mapping[tuple[str, str], float | None] = MappingProxyType({})
     wanted_loss: float = Rules().find_loss
 
 
@@ -154,12 +155,14 @@ def _before_stress(table: Table) -> Floats | None:
     return medians
 
 
-def _resolution(first: First, below: Floats, rows: Sequence[FindingRow]) -> dict[tuple[str, str], float]:
-    """Return what would be seen in the nodes that nothing was confirmed of."""
+def _resolution(first: First, below: Floats, rows: Sequence[FindingRow]) -> dict[tuple[str, str], float | None]:
+    """Return what would be seen in the nodes that nothing was confirmed of; None where they are too few to compare."""
     confirmed = {row.node for row in rows if row.state == "confirmed"}
     apart = np.array([node in confirmed for node in first.fleet.nodes], bool)
+    few = (place for place, one in first.judgement.baselines.items() if one.count <= LEAST_OTHERS)
     found = resolution(below, first.groups, apart)
-    return {(name, first.fleet.metrics[column].name): loss for (name, column), loss in found.items()}
+    told = {(name, first.fleet.metrics[column].name): loss for (name, column), loss in found.items()}
+    return {**dict.fromkeys(few), **told}
 
 
 # -- pairs

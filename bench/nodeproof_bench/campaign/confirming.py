@@ -11,6 +11,7 @@ from nodeproof_bench.campaign.book_rows import FindingRow, NodeRow, Task
 from nodeproof_bench.campaign.figures import label
 from nodeproof_bench.campaign.phases import CONFIRM, pair_tasks, single_tasks
 from nodeproof_bench.campaign.plan import Phase, Plan
+from nodeproof_bench.suites import BENCHMARKS
 
 #: Findings that say nothing against a node: it is better than others, or disturbed by somebody. No measurement confirms
 #: them.
@@ -72,7 +73,8 @@ def suspects(
         phase = check_phases.get((finding.node, finding.metric)) if is_check else phase_of.get(finding.metric)
         if is_suspect(finding) and phase:
             of_node = found.setdefault(phase, {}).setdefault(finding.node, {})
-            what = ALL if finding.detector in _OF_MANY else finding.metric.partition(" ")[0]
+            word = finding.metric.partition(" ")[0]  # what nodes say: it need not be a benchmark
+            what = word if word in BENCHMARKS and finding.detector not in _OF_MANY else ALL
             of_node[what] = max(times, of_node.get(what, 0))
     return Suspects(found)
 

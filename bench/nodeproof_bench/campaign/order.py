@@ -101,7 +101,8 @@ class OrderError(ValueError):
 
 def to_json(order: WorkOrder) -> str:
     """Return an order as one line of ASCII. Raises OrderError for one that `from_json` would not take."""
-    text = json.dumps(order._asdict(), separators=(",", ":"), allow_nan=True)
+    said = {key: value for key, value in order._asdict().items() if key != "only" or value}  # older nodes know none
+    text = json.dumps(said, separators=(",", ":"), allow_nan=True)
     from_json(text)
     return text
 

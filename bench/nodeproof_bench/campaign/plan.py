@@ -169,6 +169,12 @@ class Act(_Table):
     confirmations: Annotated[int, Field(ge=0, le=20, title="a whole number from 0 to 20")] = 2
     effort: Annotated[Literal["usual", "thorough"], Field(title='"usual" or "thorough"')] = "usual"
 
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Self:
+        if self.effort == "thorough" and not self.confirmations:
+            raise ValueError("expected confirmations above 0: a thorough campaign measures again")
+        return self
+
 
 class Phase(_Table):
     """A part of the campaign. Which keys mean something depends on `kind`."""

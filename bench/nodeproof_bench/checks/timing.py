@@ -50,7 +50,7 @@ def jitter(
         refuse(result, f"inconclusive: {result.reason}")
     if alone := [n for n in bad if number(points[n], "on_cpu_share", result) >= _LEAST_ON_CPU]:
         stolen_s = _stolen_s(result)
-        if all(lost[n] * result.seconds - stolen_s <= max_lost_share * result.seconds for n in alone):
+        if sum(lost[n] - max_lost_share for n in alone) * result.seconds <= stolen_s:
             refuse(result, f"inconclusive: the hypervisor took up to {stolen_s:.2f} s of {result.seconds:.1f} s")
         words = [_words(n, points[n], result) for n in alone]
         return fail(f"{named(words, 2)}, expected at most {max_lost_share:.1%}", **evidence)
@@ -64,7 +64,7 @@ def jitter(
 
 
 def _stolen_s(result: BenchResult) -> float:
-    """Return what the hypervisor took at most: by the kernel's count, which is in ticks; 0 where it counts none."""
+    """Return what the hypervisor took of all CPUs together at most: the kernel counts ticks. 0 where it counts none."""
     conditions = result.fields.get("conditions")
     stolen_s = conditions.get("steal_s") if isinstance(conditions, Mapping) else None
     return stolen_s + _TICK_S if isinstance(stolen_s, int | float) and stolen_s > 0 else 0.0

@@ -92,9 +92,7 @@ def document(
         "pairs": pair_metrics(gathered, assessment.pair_fits),
         "under_heat": under_heat(gathered),
         "since_last": None if before is None else {**since(gathered, before), "verdicts": _turned(nodes, before)},
-        "class_shifts": [
-            {"class": name, "metric": metric, "loss": lost} for (name, metric), lost in sorted(judgement.shifts.items())
-        ],
+        "class_shifts": _shifts(assessment),
         "resolution": _resolution(assessment),
         "inventory": disagreements(gathered),
         "checks": _checks(gathered),
@@ -106,12 +104,14 @@ def document(
     }
 
 
+def _shifts(assessment: "Assessment") -> list[dict[str, Any]]:
+    found = sorted(assessment.judgement.shifts.items())
+    return [{"class": name, "metric": metric, "loss": lost} for (name, metric), lost in found]
+
+
 def _resolution(assessment: "Assessment") -> list[dict[str, Any]]:
-    """Return what loss each metric would show, the largest first; null where nothing is compared."""
-    told = {
-        place: assessment.resolution.get(place) for place in (*assessment.judgement.baselines, *assessment.resolution)
-    }
-    found = sorted(told.items(), key=lambda item: (item[1] is not None, -(item[1] or 0.0), item[0]))
+    """Return what loss each metric would show, the largest first; null where nodes are too few to compare."""
+    found = sorted(assessment.resolution.items(), key=lambda item: (item[1] is not None, -(item[1] or 0.0), item[0]))
     return [{"class": name, "metric": metric, "loss": loss} for (name, metric), loss in found]
 
 

@@ -39,12 +39,12 @@ def _tasks(tasks: Mapping[str, int]) -> str:
 
 def unseen(resolution: list[dict[str, Any]], wanted_loss: float) -> Iterator[str]:
     """Yield what the campaign could not see, in sentences. Not to be found is no proof of health there."""
-    blind = {row["class"] for row in resolution if row["loss"] is None}
-    if blind:
-        yield f"Too few nodes to compare with each other: class {named({name or '(none)' for name in blind}, 8)}"
+    few = [_of_class(row) for row in resolution if row["loss"] is None]
+    if few:
+        yield f"Too few nodes to compare with each other in {named(few, 4)}"
     coarse = [row for row in resolution if row["loss"] is not None and row["loss"] >= wanted_loss]
     if coarse:
-        shown = [f"{_of_class(row)} only from {100 * row['loss']:.0f} %" for row in coarse]
+        shown = [f"{_of_class(row)} only from {100 * row['loss']:.1f} %" for row in coarse]
         yield (
             f"A loss of {100 * wanted_loss:.0f} % would not be seen in {len(coarse)} of {len(resolution)} comparisons: "
             f"{named(shown, 4)}"
