@@ -112,10 +112,13 @@ class Controller:
         """Return the first line with these words."""
         until_s = time.monotonic() + limit_s
         while True:
+            is_over = self.process.poll() is not None
+            if is_over:
+                self._reader.join(limit_s)  # what it said last may be on its way
             for line in list(self.lines):
                 if words in line:
                     return line
-            assert self.process.poll() is None, f"the controller has ended: {self.log}"
+            assert not is_over, f"the controller has ended: {self.log}"
             assert time.monotonic() < until_s, f"the controller did not say {words!r}: {self.log}"
             time.sleep(0.02)
 
