@@ -20,9 +20,6 @@ T = TypeVar("T")
 
 NODES = ("n1", "n2")
 
-#: From this on, an interval is that of a real site.
-_RARE_S = 300
-
 PROGRAMS = "/usr/libexec/nodeproof/slurm"
 PYTHON = ("/opt/nodeproof/bin/python", "-I", "-m", "nodeproof")
 
@@ -30,12 +27,6 @@ PYTHON = ("/opt/nodeproof/bin/python", "-I", "-m", "nodeproof")
 _SITE_PROLOG = f"""#!/bin/sh
 [ ! -e /run/nodeproof/fault.site ] || exit 1
 exec {PROGRAMS}/prolog
-"""
-
-#: A health check that leaves a node alone which is to be spared: this host has few CPUs, and many clusters.
-_SITE_HEALTHCHECK = f"""#!/bin/sh
-[ ! -e /run/nodeproof/spared ] || exit 0
-exec {PROGRAMS}/healthcheck
 """
 
 _POLICY = """
@@ -171,37 +162,32 @@ def wait_until(look: Callable[[], T], is_so: Callable[[T], bool], limit_s: float
 
 @contextlib.contextmanager
 def running(suite: str, name: str, interval_s: int) -> Iterator[Hooked]:
-    """Run a cluster with hooks for a `with` block. Where health checks are frequent, n2 has none: it stays well."""
+    """Run a cluster with hooks for a `with` block."""
     root = mini_slurm.root_of(suite, name)
     prepare(root)
     bind = [f"{lab_site.site_for(root)}=/opt/nodeproof", f"{REPOSITORY / 'packaging/slurm'}={PROGRAMS}"]
     with mini_slurm.running(suite, name, extra=configuration(interval_s), bind=bind) as slurm:
-        if interval_s < _RARE_S:
-            slurm.at("n2", "touch", "/run/nodeproof/spared")
         yield Hooked(slurm)
 
 
 def prepare(root: Path) -> None:
-    """Leave in the chroot what slurmd finds there at its start: no policy, and the site's own programs."""
+    """Leave in the chroot what slurmd finds there at its start: no policy, and the site's own prolog."""
     shutil.rmtree(root / "etc/nodeproof", ignore_errors=True)
-    (root / "etc/slurm").mkdir(exist_ok=True)
-    for name, text in (("prolog", _SITE_PROLOG), ("healthcheck", _SITE_HEALTHCHECK)):
-        program = root / f"etc/slurm/site-{name}"
-        program.write_text(text)
-        program.chmod(0o755)
+    prolog = root / "etc/slurm/site-prolog"
+    prolog.parent.mkdir(exist_ok=True)
+    prolog.write_text(_SITE_PROLOG)
+    prolog.chmod(0o755)
 
 
 def configuration(interval_s: int) -> str:
-    """Return the project's own lines for slurm.conf, but for what a lab needs: haste, and a site's own programs."""
-    own = {"HealthCheckProgram": "/etc/slurm/site-healthcheck"} if interval_s < _RARE_S else {}
+    """Return the project's own lines for slurm.conf, but for what a lab needs: haste, and a site's own prolog."""
     text = (REPOSITORY / "packaging/slurm/slurm.conf").read_text()
-    own |= {
+    for key, value in {
         "HealthCheckInterval": str(interval_s),
         "HealthCheckNodeState": "ANY",
         "Prolog": "/etc/slurm/site-prolog",
         "SchedulerParameters": "batch_sched_delay=0,sched_min_interval=0,nohold_on_prolog_fail",
-    }
-    for key, value in own.items():
+    }.items():
         text, count = re.subn(rf"(?m)^{key}=.*", f"{key}={value}", text)
         assert count == 1, key
     return text + "SlurmctldDebug=debug\n"  # tells when a node registers

@@ -34,6 +34,7 @@ _NAMES = (
     "relay",
     "admins",
     "relayadmins",
+    "old",
 )
 _PORTS_EACH = 200
 
@@ -205,9 +206,12 @@ def running(
         more["MINI_SLURM_CONF_EXTRA"] = file.name
         mini_slurm("up", suite, str(nodes), environment=_environment(suite, name) | more)
     try:
-        yield Slurm(suite, name)
+        started = Slurm(suite, name)
+        holder = _pid(started.root.parent / "holder")
+        yield started
     finally:
         mini_slurm("down", suite, environment=_environment(suite, name))
+    assert not Path(f"/proc/{holder}").exists(), "a process of the cluster did not end, and holds its namespaces"
 
 
 def build(suites: Sequence[str]) -> None:

@@ -114,6 +114,19 @@ def test_a_change_is_seen_at_once(site: Site, change: Callable[[Site], None], fo
     assert {id_ for id_ in site.ask().modules if id_.startswith("acme.")} == found
 
 
+def test_a_change_where_a_check_is_declared_is_seen_although_another_package_brings_it(site: Site) -> None:
+    common = site.directory / "acme_common.py"
+    common.write_text(CHECK.format(id="acme.a", tags="prolog"))
+    common.chmod(0o644)
+    site.write("a", "import acme_common")
+    site.ask()
+    assert site.ask("acme.a").tags["acme.a"] == ["prolog"]
+
+    common.write_text(CHECK.format(id="acme.a", tags="boot"))
+
+    assert site.ask("acme.a").tags["acme.a"] == ["boot"]
+
+
 def test_a_broken_package_is_told_by_each_run(site: Site) -> None:
     site.write("b", "import no_such_library")
 

@@ -7,8 +7,9 @@ import pytest
 
 from campaign_book import finding
 from nodeproof_bench.campaign.book import Measured
-from nodeproof_bench.campaign.book_rows import FindingRow, NodeRow, Task
+from nodeproof_bench.campaign.book_rows import FindingRow, Job, NodeRow, Task
 from nodeproof_bench.campaign.confirming import ALL, Suspects, known_good, suspects, tasks
+from nodeproof_bench.campaign.job_script import Orders
 from nodeproof_bench.campaign.plan import Act, Phase, Plan, Results
 
 MEASURED = [
@@ -148,6 +149,14 @@ def test_only_what_is_in_question_is_measured_again_and_a_stress_as_a_whole() ->
         (("n2",), "quick"),
         (("n1",), "memory.copy"),
     ]
+
+
+@pytest.mark.parametrize(("wanted", "only"), [("memory.copy", ("memory.copy",)), (ALL, ())])
+def test_the_job_is_told_what_it_is_about(wanted: str, only: tuple[str, ...]) -> None:
+    (task,) = tasks("c", plan(), Suspects({"again": {"n1": {wanted: 1}}}), (), {}, 7)
+    order = Orders(plan(), {}, {}).order(task, Job("c", 7, 1, "n1", "np-c-7-1-n1"))
+
+    assert (order.phase, order.benchmarks, order.only) == ("confirm.again", ("quick",), only)
 
 
 def test_in_pairs_each_suspect_meets_other_good_nodes_only() -> None:

@@ -98,6 +98,10 @@ def test_what_is_wrong_is_told_with_file_line_key_and_what_was_expected(tmp_path
         ('name = "x"\nnodes = "n[1-9999999999]"\n[results]\nspool = "/s"', "nodes: expected at most 100000 nodes"),
         ('name = "x"\nnodes = "n[1-200000]"\n[results]\nspool = "/s"', "nodes: expected at most 100000 nodes"),
         ('nodes = "n1"\n[results]\nspool = "/s"', "name: missing, expected"),
+        (
+            'name = "x"\nnodes = "n1"\n[results]\nspool = "/s"\n[act]\neffort = "thorough"\nconfirmations = 0',
+            "act: expected confirmations above 0",
+        ),
     ],
 )
 def test_a_plan_needs_nodes_and_a_way_for_results(tmp_path: Path, text: str, said: str) -> None:

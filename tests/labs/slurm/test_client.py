@@ -1,4 +1,4 @@
-"""The client against real slurmrestds: 22.05 only reads, 24.11 and 26.05 do everything.
+"""The client against real slurmrestds of 24.11 and 26.05; `test_old` has 22.05, which only reads.
 
 Each fault is made for real: daemons are stopped, hung and killed, tokens expire, keys are changed.
 """
@@ -17,48 +17,13 @@ from typing import Any
 import pytest
 import trustme
 
+from lab_door import DRAIN, LIMIT_S, OFFERED, REASON, UNDRAIN, Door, assert_reads
 from mini_slurm import Slurm
-from nodeproof.errors import PolicyError, SlurmNotFound, SlurmReadOnly, SlurmRejected, SlurmUnreachable
-from nodeproof.policy.settings import SlurmSettings
-from nodeproof.slurm import Client, Node
-from nodeproof.slurm.answer import AlreadySo, Answer, Applied, NotFound, Refused, Unknown
+from nodeproof.errors import PolicyError, SlurmNotFound, SlurmRejected, SlurmUnreachable
+from nodeproof.slurm.answer import AlreadySo, Applied, NotFound, Refused, Unknown
 from nodeproof.slurm.versions import Versions
 
 pytestmark = pytest.mark.slurm
-
-LIMIT_S = 30.0
-OFFERED = {"22.05": (36, 37, 38), "24.11": (40, 41, 42), "26.05": (42, 43, 44, 45)}
-REASON = "nodeproof[c0ffee00]: client.test"
-DRAIN: dict[str, object] = {"state": ["DRAIN"], "reason": REASON}
-UNDRAIN: dict[str, object] = {"state": ["UNDRAIN"], "reason": "nodeproof: resumed c0ffee00"}
-
-
-class Door:
-    """How to get at a cluster: a token file, and clients that use it."""
-
-    def __init__(self, slurm: Slurm, token_file: Path) -> None:
-        self.slurm = slurm
-        self.token_file = token_file
-        self.token_file.touch(mode=0o600)
-        self.take("slurm")
-
-    def take(self, user: str, seconds: int = 86400) -> None:
-        """Put a new token of a user into the file."""
-        self.token_file.write_text(self.slurm.token(user, seconds))
-
-    def client(self, *, keep_alive: bool = False, versions: Versions | None = None, **keys: Any) -> Client:
-        known = {"url": self.slurm.url, "token_file": str(self.token_file), "user_name": "slurm"}
-        return Client(SlurmSettings(**known | keys), LIMIT_S, versions, keep_alive=keep_alive)
-
-    def node(self, name: str = "n1") -> Node:
-        with self.client() as client:
-            return client.node(name)
-
-    def update(self, *names: str, changes: dict[str, object] = DRAIN, **keys: Any) -> Answer:
-        with self.client(**keys) as client:
-            answer = client.update(names, changes)
-        assert client.warnings == []
-        return answer
 
 
 @pytest.fixture
@@ -69,33 +34,11 @@ def door(slurm: Slurm, n1: str, tmp_path: Path) -> Iterator[Door]:
     slurm.free("n2")
 
 
-@pytest.fixture
-def old_door(old_slurm: Slurm, tmp_path: Path) -> Door:
-    return Door(old_slurm, tmp_path / "token")
-
-
-# ---- reading, on all three
-
-
-def assert_reads(door: Door) -> None:
-    newest = max(OFFERED[door.slurm.release])
-    with door.client() as client:
-        nodes = client.nodes()
-        assert nodes["n1"] == client.node("n1")
-        assert int(client.version().rpartition(".")[2]) == newest
-        with pytest.raises(SlurmNotFound, match="Slurm knows no node nope"):
-            client.node("nope")
-    assert {"n1", "n2"} <= set(nodes)
-    assert (nodes["n1"].base_state, nodes["n1"].partitions) == ("IDLE", ("all",))
-    assert client.warnings == []
+# ---- reading
 
 
 def test_nodes_are_read(door: Door) -> None:
     assert_reads(door)
-
-
-def test_nodes_are_read_on_22_05(old_door: Door) -> None:
-    assert_reads(old_door)
 
 
 def test_what_was_found_costs_no_request_again(door: Door, tmp_path: Path) -> None:
@@ -131,28 +74,6 @@ def test_every_version_changes_several_nodes_in_one_request(door: Door) -> None:
             assert not any(node.is_drained for node in client.nodes().values())
 
 
-def test_22_05_is_read_only_and_says_why(old_door: Door) -> None:
-    slurm = old_door.slurm
-    slurm.update("n1", "state=drain", "reason=bad fan")
-    try:
-        with old_door.client() as client:
-            node = client.node("n1")
-            with pytest.raises(SlurmReadOnly) as caught:
-                client.update(["n1"], DRAIN)
-            after = client.node("n1")
-        with old_door.client() as client, pytest.raises(SlurmReadOnly):
-            client.update(["n1"], DRAIN)  # the first that is asked
-    finally:
-        slurm.update("n1", "state=resume")
-
-    assert (node.base_state, set(node.flags), node.reason, node.reason_user) == ("IDLE", {"DRAIN"}, "bad fan", "root")
-    assert after == node
-    assert str(caught.value) == (
-        f"slurmrestd at {slurm.url} offers v0.0.38 at most: Slurm before 23.02 cannot drain a node through "
-        "slurmrestd; nodeproof only reads there"
-    )
-
-
 # ---- tokens
 
 
@@ -168,16 +89,6 @@ def test_an_expired_token_is_refused_and_a_renewed_one_taken(door: Door) -> None
         door.take("slurm")
         assert client.update(["n1"], DRAIN) == Applied(())
         assert client.node("n1").reason == REASON
-
-
-def test_an_expired_token_on_22_05(old_door: Door) -> None:
-    old_door.take("slurm", 1)
-    with old_door.client() as client:
-        time.sleep(2.5)
-        with pytest.raises(SlurmUnreachable, match=r"Slurm 22\.05 says so of a token it does not take"):
-            client.node("n1")
-        old_door.take("slurm")
-        assert client.node("n1").name == "n1"
 
 
 def test_a_forged_token_is_refused(door: Door) -> None:
@@ -388,15 +299,6 @@ def test_slurmctld_is_stopped(door: Door) -> None:
     assert "(1800)" in answer.words
     door.slurm.wait_for("n1", "IDLE")
     assert not door.node().is_drained
-
-
-def test_slurmctld_is_stopped_on_22_05(old_door: Door) -> None:
-    with (
-        old_door.client() as client,
-        old_door.slurm.stopped("slurmctld"),
-        pytest.raises(SlurmUnreachable, match="a slurmctld that is down"),
-    ):
-        client.node("n1")
 
 
 def test_what_slurmctld_was_asked_while_it_hung_is_unknown_and_done_later(door: Door) -> None:
